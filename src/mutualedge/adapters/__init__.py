@@ -1,0 +1,1 @@
+"""One folder per technology; each imports its library, nobody else does."""

@@ -1,0 +1,73 @@
+"""NATS: credentials without a central database, the real server as a child, the asyncio client."""
+
+from mutualedge.adapters.nats.client import (
+    Login,
+    NatsClient,
+    PasswordLogin,
+    TokenLogin,
+    connect,
+)
+from mutualedge.adapters.nats.configuration import (
+    DEVICE_SUBJECT,
+    DEVICES_ACCOUNT,
+    PAYLOAD_BYTES_MAX,
+    EnterpriseServer,
+    HubLink,
+    HubServer,
+    LocalUser,
+    TlsFiles,
+)
+from mutualedge.adapters.nats.credentials import (
+    SERVICE_SUBJECT,
+    Partner,
+    account_token,
+    activation_token,
+    client_user_token,
+    credentials_text,
+    leaf_user_token,
+    operator_token,
+    partner_subject,
+    verify_activation,
+)
+from mutualedge.adapters.nats.nkeys import Nkey, Role, parse_public
+from mutualedge.adapters.nats.server import NatsServer, find_binary, start_server
+from mutualedge.adapters.nats.service import Handler, Report, Service
+from mutualedge.adapters.nats.wire import RefusedByPeer, Request, Unreachable
+
+__all__ = [
+    "DEVICES_ACCOUNT",
+    "DEVICE_SUBJECT",
+    "PAYLOAD_BYTES_MAX",
+    "SERVICE_SUBJECT",
+    "EnterpriseServer",
+    "Handler",
+    "HubLink",
+    "HubServer",
+    "LocalUser",
+    "Login",
+    "NatsClient",
+    "NatsServer",
+    "Nkey",
+    "Partner",
+    "PasswordLogin",
+    "RefusedByPeer",
+    "Report",
+    "Request",
+    "Role",
+    "Service",
+    "TlsFiles",
+    "TokenLogin",
+    "Unreachable",
+    "account_token",
+    "activation_token",
+    "client_user_token",
+    "connect",
+    "credentials_text",
+    "find_binary",
+    "leaf_user_token",
+    "operator_token",
+    "parse_public",
+    "partner_subject",
+    "start_server",
+    "verify_activation",
+]

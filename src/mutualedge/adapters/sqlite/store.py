@@ -1,0 +1,164 @@
+"""Durable rows in one SQLite file: one transaction per commit, on the disk when it returns.
+
+Write-ahead log with ``synchronous=FULL``: a commit survives loss of power once it returned
+(https://www.sqlite.org/pragma.html#pragma_synchronous).
+"""
+
+import fcntl
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from mutualedge.errors import CorruptState, UsageError
+from mutualedge.protocol import Write
+
+APPLICATION_ID = 0x4D454447
+"""``MEDG``: marks the file as ours, so that another program's database is never written to."""
+
+SCHEMA_VERSION = 1
+
+BUSY_TIMEOUT_MS = 5_000
+"""Readers (export, status) may hold the file this long before a commit gives up."""
+
+_UPSERT = "INSERT INTO row (bucket, key, value) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"  # noqa: E501
+_DELETE = "DELETE FROM row WHERE bucket = ? AND key = ?"
+
+
+class SqliteStore:
+    """Rows by (bucket, key); one process writes, others may read."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open or create the file.
+
+        Args:
+            path: The database file; beside it stand its ``-wal``, ``-shm`` and ``.lock``.
+            read_only: For readers in other processes; ``commit`` is then an error.
+
+        Raises:
+            UsageError: Another process writes it, or it cannot be opened.
+            CorruptState: It is not ours, of another version, or damaged.
+        """
+        self._path = path
+        self._lock = None if read_only else _take_lock(path)
+        try:
+            self._connection = _connect(path, read_only=read_only)
+            self._reader = _connect(path, read_only=True)
+        except sqlite3.DatabaseError as error:
+            self._release()
+            raise _translated(path, error) from error
+
+    def commit(self, writes: Iterable[Write]) -> None:
+        """Make all of these rows durable, or none.
+
+        Raises:
+            UsageError: The disk is full or read-only; nothing was written.
+            CorruptState: The file is damaged; stop and restore it.
+        """
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                for write in writes:
+                    if write.value is None:
+                        self._connection.execute(_DELETE, (write.bucket, write.key))
+                    else:
+                        self._connection.execute(_UPSERT, (write.bucket, write.key, write.value))
+        except sqlite3.DatabaseError as error:
+            raise _translated(self._path, error) from error
+
+    def get(self, bucket: str, key: str) -> bytes | None:
+        """Return one row's value."""
+        query = "SELECT value FROM row WHERE bucket = ? AND key = ?"
+        found: tuple[bytes] | None = self._reader.execute(query, (bucket, key)).fetchone()
+        return found[0] if found else None
+
+    def scan(self, bucket: str, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+        """Yield (key, value) in key order, of keys that begin with ``prefix``."""
+        query = "SELECT key, value FROM row WHERE bucket = ? AND key >= ? AND key < ? ORDER BY key"
+        yield from self._reader.execute(query, (bucket, prefix, prefix + "\U0010ffff"))
+
+    def last_key(self, bucket: str) -> str | None:
+        """Return the greatest key."""
+        query = "SELECT max(key) FROM row WHERE bucket = ?"
+        found: tuple[str | None] = self._reader.execute(query, (bucket,)).fetchone()
+        return found[0]
+
+    def close(self) -> None:
+        """Let others write the file."""
+        self._reader.close()
+        self._connection.close()
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def __enter__(self) -> "SqliteStore":
+        """Return itself, to be closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+
+def _take_lock(path: Path) -> IO[bytes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_suffix(path.suffix + ".lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        sentence = f"Another process has {path} open; stop it, or use another data folder."
+        raise UsageError("store.file.in-use", sentence) from error
+    return lock
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    mode = "ro" if read_only else "rwc"
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=BUSY_TIMEOUT_MS / 1000,
+    )
+    if not read_only:
+        _prepare(path, connection)
+    return connection
+
+
+def _prepare(path: Path, connection: sqlite3.Connection) -> None:
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and (application_id, version) != (APPLICATION_ID, SCHEMA_VERSION):
+        connection.close()
+        sentence = (
+            f"{path} is not a Mutual Edge store of version {SCHEMA_VERSION} (it says version "
+            f"{version}); use the release that wrote it or restore a backup."
+        )
+        raise CorruptState("store.file.foreign", sentence)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    if not tables:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute(
+            "CREATE TABLE row (bucket TEXT, key TEXT, value BLOB NOT NULL, "
+            "PRIMARY KEY (bucket, key)) WITHOUT ROWID"
+        )
+
+
+def _translated(path: Path, error: sqlite3.DatabaseError) -> UsageError | CorruptState:
+    if error.sqlite_errorcode in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        sentence = f"{path} is damaged ({error}); stop, and restore it from its backup."
+        return CorruptState("store.file.damaged", sentence)
+    sentence = f"{path} cannot be used ({error}); check disk space and permissions."
+    return UsageError("store.file.unusable", sentence)

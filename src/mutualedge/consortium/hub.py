@@ -1,0 +1,215 @@
+"""The consortium hub: orders ledger commands into blocks, hands them out, and witnesses logs."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from mutualedge.consortium.witness import WITNESS_BUCKET, WitnessDesk
+from mutualedge.errors import CorruptState, MutualEdgeError, PeerError
+from mutualedge.identity import Consortium
+from mutualedge.ledger import Countersignature, Ledger
+from mutualedge.model import NS_PER_MS, NS_PER_S
+from mutualedge.protocol import (
+    BLOCKS_MAX,
+    Accepted,
+    AddCheckpoint,
+    Answer,
+    AskBlocks,
+    Asked,
+    Blocks,
+    CommandsOrdered,
+    Effects,
+    Event,
+    Note,
+    Refused,
+    Reply,
+    SignedBlock,
+    StoreView,
+    SubmitCommands,
+    SubmitCountersignatures,
+    Write,
+)
+from mutualedge.signing import Envelope, SigningKey, key_id_of, parse_canonical, valid_signers
+
+LEDGER_BUCKET = "ledger"
+BLOCK_BUCKET = "block"
+
+GATHER_NS = 2 * NS_PER_MS
+"""How long the first command of a block waits for others: one fsync then serves them all."""
+
+MEMPOOL_MAX = 1024
+"""Commands waiting for a block; above it the asker is told to come back."""
+
+
+RECENT_BLOCKS = 256
+"""Blocks kept in memory; older ones are read from their rows, which are long durable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    ask_id: int
+    commands: tuple[Envelope, ...]
+
+
+class Hub:
+    """Pure state machine of the hub process: one event in, its effects out."""
+
+    def __init__(
+        self,
+        *,
+        consortium: Consortium,
+        writer: SigningKey,
+        witness: SigningKey,
+        store: StoreView,
+    ) -> None:
+        """Restore ledger, blocks and witness memory from their rows."""
+        self._consortium = consortium
+        self._writer = writer
+        self._store = store
+        self.ledger = Ledger(consortium, store.scan(LEDGER_BUCKET))
+        self._witness = WitnessDesk(
+            consortium, consortium.trust.witness_name, witness, store.scan(WITNESS_BUCKET)
+        )
+        self._recent: dict[int, SignedBlock] = {}
+        keys = [member.settlement_key for member in consortium.members]
+        self._settlement_keys = {key_id_of(key): key for key in keys}
+        self._mempool: list[_Waiting] = []
+        self._seal_at_ns: int | None = None
+        self._effects = Effects()
+
+    @property
+    def wake_ns(self) -> int | None:
+        """When ``TimerFired`` is due, if it is."""
+        due_ns = self.ledger.next_due_ns()
+        times = [each for each in (self._seal_at_ns, due_ns) if each is not None]
+        return min(times, default=None)
+
+    def handle(self, event: Event, now_ns: int) -> Effects:
+        """Return what to do about an event; writes are durable before outputs leave."""
+        self._effects = Effects()
+        if isinstance(event, Asked):
+            self._answer_asked(event, now_ns)
+        wake_ns = self.wake_ns
+        if wake_ns is not None and now_ns >= wake_ns:
+            self._seal_block(now_ns)
+        return self._effects
+
+    def _answer_asked(self, asked: Asked, now_ns: int) -> None:
+        try:
+            reply = self._reply_to(asked, now_ns)
+        except MutualEdgeError as error:
+            reply = Refused(code=error.code, sentence=error.sentence)
+        if reply is not None:
+            self._answer(asked.ask_id, reply)
+
+    def _reply_to(self, asked: Asked, now_ns: int) -> Reply | None:
+        match asked.request:
+            case SubmitCommands(commands=commands):
+                return self._gather(asked.ask_id, commands, now_ns)
+            case AskBlocks(from_height=height):
+                return self._blocks_from(height)
+            case SubmitCountersignatures(countersignatures=envelopes):
+                for envelope in envelopes:
+                    self._keep_countersignature(envelope)
+                return Accepted()
+            case AddCheckpoint(body=body):
+                return self._cosign(body, now_ns)
+            case other:
+                sentence = f"The hub does not answer '{type(other).__name__}'; ask a member."
+                raise PeerError("hub.request.misplaced", sentence)
+
+    def _gather(self, ask_id: int, commands: tuple[Envelope, ...], now_ns: int) -> Refused | None:
+        if sum(len(waiting.commands) for waiting in self._mempool) + len(commands) > MEMPOOL_MAX:
+            sentence = f"More than {MEMPOOL_MAX} commands wait for a block; ask again in a second."
+            return Refused(code="hub.mempool.full", sentence=sentence)
+        for command in commands:
+            self.ledger.verify_command(command)
+        self._mempool.append(_Waiting(ask_id=ask_id, commands=commands))
+        if self._seal_at_ns is None:
+            self._seal_at_ns = now_ns + GATHER_NS
+        return None
+
+    def _seal_block(self, now_ns: int) -> None:
+        self._seal_at_ns = None
+        commands = [each for waiting in self._mempool for each in waiting.commands]
+        if not commands:
+            self._execute([], now_ns)
+        while commands:
+            count = self.ledger.fit(commands)
+            self._execute(commands[:count], now_ns)
+            commands = commands[count:]
+        for waiting in self._mempool:
+            self._answer(waiting.ask_id, CommandsOrdered(height=self.ledger.height))
+        self._mempool = []
+
+    def _execute(self, commands: list[Envelope], now_ns: int) -> None:
+        execution = self.ledger.execute(commands, now_ns, self._writer)
+        for key, value in execution.writes.items():
+            self._write(LEDGER_BUCKET, key, value)
+        self._keep_block(
+            self.ledger.height, SignedBlock(block=execution.block, countersignatures=())
+        )
+        refused = sum(not outcome.is_done for outcome in execution.outcomes)
+        self._note(
+            "block.sealed", height=self.ledger.height, commands=len(commands), refused=refused
+        )
+
+    def _keep_block(self, height: int, signed: SignedBlock) -> None:
+        self._recent[height] = signed
+        self._recent.pop(height - RECENT_BLOCKS, None)
+        self._write(BLOCK_BUCKET, block_row_key(height), msgspec.msgpack.encode(signed))
+
+    def _blocks_from(self, height: int) -> Blocks:
+        last = min(self.ledger.height, height + BLOCKS_MAX - 1)
+        blocks = tuple(self._block(each) for each in range(height, last + 1))
+        return Blocks(blocks=blocks, height=self.ledger.height)
+
+    def _block(self, height: int) -> SignedBlock:
+        if height in self._recent:
+            return self._recent[height]
+        raw = self._store.get(BLOCK_BUCKET, block_row_key(height))
+        if raw is None:
+            sentence = f"Block {height} is missing from the store; restore it from its backup."
+            raise CorruptState("hub.block.missing", sentence)
+        return msgspec.msgpack.decode(raw, type=SignedBlock)
+
+    def _keep_countersignature(self, envelope: Envelope) -> None:
+        claimed = parse_canonical(envelope.payload, Countersignature)
+        if not valid_signers(envelope, self._settlement_keys):
+            sentence = f"The countersignature of block {claimed.height} is no member's."
+            raise PeerError("hub.countersignature.unsigned", sentence)
+        if not 1 <= claimed.height <= self.ledger.height:
+            sentence = f"There is no block {claimed.height} yet."
+            raise PeerError("hub.countersignature.ahead", sentence)
+        signed = self._block(claimed.height)
+        if signed.block.payload_digest != claimed.block:
+            sentence = f"A member countersigned another block {claimed.height} than ours."
+            raise PeerError("hub.countersignature.other-block", sentence)
+        if envelope not in signed.countersignatures:
+            all_signed = (*signed.countersignatures, envelope)
+            block = SignedBlock(block=signed.block, countersignatures=all_signed)
+            self._keep_block(claimed.height, block)
+
+    def _cosign(self, body: str, now_ns: int) -> Reply:
+        reply, rows = self._witness.answer(body, now_ns // NS_PER_S)
+        for bucket, key, value in rows:
+            self._write(bucket, key, value)
+        return reply
+
+    def _write(self, bucket: str, key: str, value: bytes | None) -> None:
+        self._effects.writes.append(Write(bucket=bucket, key=key, value=value))
+
+    def _answer(self, ask_id: int, reply: Reply) -> None:
+        self._effects.outputs.append(Answer(ask_id=ask_id, reply=reply))
+
+    def _note(self, name: str, **fields: str | int) -> None:
+        self._effects.outputs.append(Note(name=name, fields=tuple(fields.items())))
+
+    def validate(self) -> None:
+        """Assert the ledger's invariants."""
+        self.ledger.validate()
+
+
+def block_row_key(height: int) -> str:
+    """Return the key of a block's row; zero-padded, so that keys sort as numbers."""
+    return f"{height:012d}"

@@ -1,0 +1,53 @@
+"""The error tree: one branch per cause that a caller treats differently."""
+
+__all__ = [
+    "AttestationFailed",
+    "CorruptState",
+    "LedgerUnavailable",
+    "MutualEdgeError",
+    "PeerError",
+    "RefusedByPolicy",
+    "UsageError",
+]
+
+
+class MutualEdgeError(Exception):
+    """Base of every error this project raises on purpose.
+
+    Attributes:
+        code: Stable dotted name of the cause, for programs (``attest.evidence.stale``).
+        sentence: What happened, where, and what to do, for an operator.
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(f"{sentence} [{code}]")
+        self.code = code
+        self.sentence = sentence
+
+    def __reduce__(self) -> tuple[type["MutualEdgeError"], tuple[str, str]]:
+        """Survive pickling between processes with both fields."""
+        return type(self), (self.code, self.sentence)
+
+
+class RefusedByPolicy(MutualEdgeError):
+    """A rule of the house says no; asking again unchanged is pointless."""
+
+
+class AttestationFailed(MutualEdgeError):
+    """Evidence did not prove what was claimed; nothing secret may be sent."""
+
+
+class PeerError(MutualEdgeError):
+    """The other party sent something it must not send: its fault, and provably so where signed."""
+
+
+class UsageError(MutualEdgeError):
+    """The caller or operator gave something we cannot use: our side's fault."""
+
+
+class LedgerUnavailable(MutualEdgeError):
+    """The ledger gave no clear answer; retry with the same idempotent id."""
+
+
+class CorruptState(MutualEdgeError):
+    """Durable state contradicts itself; stop rather than guess."""

@@ -1,0 +1,129 @@
+"""Who is in the consortium: each enterprise's card of delegated keys, and the trust file."""
+
+from typing import Annotated
+
+import msgspec
+
+from mutualedge.errors import PeerError
+from mutualedge.model import (
+    AssuranceLevel,
+    Bytes32,
+    EnterpriseId,
+    EnterpriseName,
+    HexDigest,
+    KeyId,
+    NodeName,
+    PositiveCount,
+)
+from mutualedge.signing import Envelope, key_id_of, parse_canonical, valid_signers, verify_record
+
+MEMBERS_MAX = 64
+"""Members of one consortium; above it, pairwise imports and witnesses grow too many."""
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The keys an enterprise delegates, each for one purpose, under its own signature.
+
+    Attributes:
+        enterprise_key: Offline key; signs this card and consortium changes, nothing daily.
+        node_key: Signs placements and refusals of the node.
+        settlement_key: Signs agreements, vouchers, statements, ledger commands, block roots.
+        log_key: Signs checkpoints of the enterprise's usage log.
+        witness_key: Cosigns the checkpoints of others.
+        platform: Identity of the node's machine, registered by its owner (here the SGX PPID).
+    """
+
+    enterprise: EnterpriseName
+    node: NodeName
+    enterprise_key: Bytes32
+    node_key: Bytes32
+    settlement_key: Bytes32
+    log_key: Bytes32
+    witness_key: Bytes32
+    platform: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
+
+
+class TrustFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What everyone in one consortium agrees to rely on; signed by more than two thirds.
+
+    Attributes:
+        version: Grows by one with each change; an older one is refused.
+        assurance: Weakest level any session of this consortium may have.
+        members: Signed cards, sorted by enterprise name.
+        writer_key: Key of the ledger writer, signs blocks.
+        witness_name: Note name of the hub's witness.
+        witness_key: Key of the hub's witness.
+        attestation_root: DER of the root certificate that evidence must chain to.
+        runner_measurements: Accepted measurements (MRENCLAVE) of the runner.
+    """
+
+    consortium: EnterpriseName
+    version: PositiveCount
+    assurance: AssuranceLevel
+    members: Annotated[tuple[Envelope, ...], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)]
+    writer_key: Bytes32
+    witness_name: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    witness_key: Bytes32
+    attestation_root: Annotated[bytes, msgspec.Meta(max_length=8192)]
+    runner_measurements: Annotated[tuple[HexDigest, ...], msgspec.Meta(min_length=1, max_length=64)]
+
+
+class Consortium:
+    """A verified trust file with its members at hand."""
+
+    def __init__(self, trust: TrustFile, members: tuple[Member, ...]) -> None:
+        """Take what ``verify_trust`` verified; call that instead."""
+        self.trust = trust
+        self.members = members
+        self._by_name = {member.enterprise: member for member in members}
+        assert len(self._by_name) == len(members)
+
+    def member(self, enterprise: EnterpriseId) -> Member:
+        """Return the card of a member.
+
+        Raises:
+            PeerError: No such member in this version of the trust file.
+        """
+        found = self._by_name.get(enterprise)
+        if found is None:
+            sentence = f"'{enterprise}' is not a member of consortium '{self.trust.consortium}'."
+            raise PeerError("identity.member.unknown", sentence)
+        return found
+
+    def log_origin(self, enterprise: EnterpriseId) -> str:
+        """Return the checkpoint origin (note name) of a member's usage log."""
+        return f"{self.trust.consortium}.mutualedge/{enterprise}/log"
+
+    def witness_name(self, enterprise: EnterpriseId) -> str:
+        """Return the note name under which a member cosigns."""
+        return f"{self.trust.consortium}.mutualedge/{enterprise}/witness"
+
+
+def supermajority(member_count: int) -> int:
+    """Return the smallest number of members that is more than two thirds of them."""
+    return 2 * member_count // 3 + 1
+
+
+def verify_trust(envelope: Envelope) -> Consortium:
+    """Return the consortium if every card and more than two thirds of the members signed.
+
+    Raises:
+        PeerError: A card is unsigned or misplaced, a key serves two members, or too few signed.
+    """
+    trust = parse_canonical(envelope.payload, TrustFile)
+    members = tuple(_verify_card(card) for card in trust.members)
+    names = [member.enterprise for member in members]
+    if names != sorted(set(names)):
+        sentence = "The trust file must list each member once, sorted by name."
+        raise PeerError("identity.trust.members", sentence)
+    keys: dict[KeyId, bytes] = {key_id_of(m.enterprise_key): m.enterprise_key for m in members}
+    signed, needed = len(set(valid_signers(envelope, keys))), supermajority(len(members))
+    if signed < needed or len(keys) != len(members):
+        sentence = f"The trust file has {signed} members' signatures and needs {needed}."
+        raise PeerError("identity.trust.quorum", sentence)
+    return Consortium(trust, members)
+
+
+def _verify_card(card: Envelope) -> Member:
+    claimed = parse_canonical(card.payload, Member)
+    return verify_record(card, Member, claimed.enterprise_key)

@@ -1,0 +1,65 @@
+"""Mileage: the contract that two engines can host, and the embedded engine that hosts it."""
+
+from mutualedge.ledger.accounts import Account, CreditLine
+from mutualedge.ledger.blocks import (
+    COMMANDS_MAX,
+    Block,
+    Countersignature,
+    DroppedCommand,
+    Execution,
+    Head,
+    fit,
+)
+from mutualedge.ledger.commands import (
+    DONE,
+    Action,
+    Claim,
+    Close,
+    Command,
+    Contradict,
+    OpenLease,
+    Outcome,
+    SetLimit,
+    Settle,
+    verify_command,
+)
+from mutualedge.ledger.context import Context
+from mutualedge.ledger.contract import perform
+from mutualedge.ledger.engine import BLOCK_SKEW_NS_MAX, Ledger, Snapshot
+from mutualedge.ledger.events import Event, LeaseChanged, LeaseStatus, LimitChanged
+from mutualedge.ledger.lease_state import Lease
+from mutualedge.ledger.leases import sweep
+
+__all__ = [
+    "BLOCK_SKEW_NS_MAX",
+    "COMMANDS_MAX",
+    "DONE",
+    "Account",
+    "Action",
+    "Block",
+    "Claim",
+    "Close",
+    "Command",
+    "Context",
+    "Contradict",
+    "Countersignature",
+    "CreditLine",
+    "DroppedCommand",
+    "Event",
+    "Execution",
+    "Head",
+    "Lease",
+    "LeaseChanged",
+    "LeaseStatus",
+    "Ledger",
+    "LimitChanged",
+    "OpenLease",
+    "Outcome",
+    "SetLimit",
+    "Settle",
+    "Snapshot",
+    "fit",
+    "perform",
+    "sweep",
+    "verify_command",
+]

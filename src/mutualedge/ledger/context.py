@@ -1,0 +1,78 @@
+"""The little that a contract may touch, so that two engines can host the very same contract."""
+
+from collections.abc import Iterator
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from mutualedge.errors import CorruptState
+from mutualedge.ledger.events import Event
+from mutualedge.model import EnterpriseId
+from mutualedge.signing import canonical_bytes
+
+T = TypeVar("T")
+
+_decoders: dict[object, msgspec.json.Decoder[object]] = {}
+
+
+class Context(Protocol):
+    """State, caller and time of one command; the engine undoes all writes of a refused one.
+
+    Attributes:
+        caller: Enterprise whose settlement key signed the command.
+        now_ns: Time of the block, since 1970, whole milliseconds; never goes backwards.
+    """
+
+    caller: EnterpriseId
+    now_ns: int
+
+    def get(self, key: str) -> bytes | None:
+        """Return the value written last, this command's own writes included."""
+        ...
+
+    def put(self, key: str, value: bytes) -> None:
+        """Write one row; keys are ASCII, ``table/…``."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove one row."""
+        ...
+
+    def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """Yield the rows below ``table/…`` in key order; writing meanwhile is allowed."""
+        ...
+
+    def emit(self, event: Event) -> None:
+        """Report something; dropped with the writes if the command is refused."""
+        ...
+
+
+def decode_row(key: str, raw: bytes, kind: type[T]) -> T:
+    """Return the struct that a row holds.
+
+    Raises:
+        CorruptState: The row does not hold one.
+    """
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+    try:
+        return decoder.decode(raw)  # type: ignore[return-value]  # the decoder of `kind`
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        sentence = f"Ledger row '{key}' is no {kind.__name__}; restore the ledger from its blocks."
+        raise CorruptState("ledger.row.corrupt", sentence) from error
+
+
+def read_row(context: Context, key: str, kind: type[T]) -> T | None:
+    """Return the struct under a key, or None if there is none.
+
+    Raises:
+        CorruptState: The row holds something else.
+    """
+    raw = context.get(key)
+    return None if raw is None else decode_row(key, raw, kind)
+
+
+def write_row(context: Context, key: str, value: msgspec.Struct) -> None:
+    """Put the canonical bytes of a struct, so that every replica writes the same ones."""
+    context.put(key, canonical_bytes(value))

@@ -1,0 +1,143 @@
+"""What a provider would lend and what both sides signed; the price of a lease in integers."""
+
+import msgspec
+
+from mutualedge.errors import PeerError
+from mutualedge.identity import Consortium
+from mutualedge.model import (
+    NS_PER_MS,
+    Amount,
+    AssuranceLevel,
+    DurationMs,
+    EnterpriseName,
+    HexDigest,
+    HexInvocationId,
+    InstantText,
+    LeaseId,
+    Microcredits,
+    NodeName,
+    PositiveCount,
+    parse_instant,
+)
+from mutualedge.signing import Envelope, parse_canonical, verify_record
+
+WINDOW_CALLS_MAX = 64
+"""Most calls a requester may have unsigned; bounds either side's loss (design section 6)."""
+
+CALLS_MAX = 10_000_000
+"""Calls one lease may hold; a year at one call every three seconds."""
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a provider's node would lend right now; signed with its node key, binds nobody."""
+
+    provider: EnterpriseName
+    node: NodeName
+    function: HexDigest
+    budget_ns: PositiveCount
+    period_ns: PositiveCount
+    deadline_ns: PositiveCount
+    price_microcredits: Amount
+    assurance: AssuranceLevel
+    expires: InstantText
+
+
+class Agreement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One lease, signed by both settlement keys; its digest is the lease's identity.
+
+    Attributes:
+        function: Digest of the function bundle that may run under it.
+        budget_ns: Processor time reserved for each job, dispatch and crypto included.
+        period_ns: Least distance between two jobs' releases.
+        deadline_ns: From release to reply, on the provider's node.
+        price_microcredits: For one millisecond of reserved time (``rs_ms``).
+        window_calls: Calls the requester may leave without a voucher: W, in calls.
+        window_ms: Longest age of a call without a voucher: W, in time.
+        dispute_window_ms: From lease end until pending claims post and the reservation ends.
+        network_ms: Bound on one-way delay that both sides' arithmetic uses.
+        nonce: Makes two equal leases two.
+    """
+
+    requester: EnterpriseName
+    provider: EnterpriseName
+    node: NodeName
+    function: HexDigest
+    budget_ns: PositiveCount
+    period_ns: PositiveCount
+    deadline_ns: PositiveCount
+    starts: InstantText
+    ends: InstantText
+    price_microcredits: Amount
+    window_calls: PositiveCount
+    window_ms: DurationMs
+    dispute_window_ms: DurationMs
+    network_ms: DurationMs
+    assurance: AssuranceLevel
+    nonce: HexInvocationId
+
+    def __post_init__(self) -> None:
+        """Refuse what arithmetic or common sense refuses, on construction and on decode."""
+        if self.requester == self.provider:
+            raise ValueError("requester and provider are the same enterprise")
+        if self.ends <= self.starts:
+            raise ValueError("the lease ends before it starts")
+        if self.window_calls > WINDOW_CALLS_MAX:
+            raise ValueError(f"window_calls exceeds {WINDOW_CALLS_MAX}")
+        if self.calls_max > CALLS_MAX:
+            raise ValueError(f"the lease holds more than {CALLS_MAX} calls")
+
+    @property
+    def starts_ns(self) -> int:
+        """Start of the window, nanoseconds since 1970."""
+        return parse_instant(self.starts)
+
+    @property
+    def ends_ns(self) -> int:
+        """End of the window, nanoseconds since 1970."""
+        return parse_instant(self.ends)
+
+    @property
+    def settles_until_ns(self) -> int:
+        """End of the dispute window: the reservation cannot expire before it."""
+        return self.ends_ns + self.dispute_window_ms * NS_PER_MS
+
+    @property
+    def call_rs_ms(self) -> int:
+        """Reserved milliseconds one call is charged for: the budget, rounded up once."""
+        return -(-self.budget_ns // NS_PER_MS)
+
+    @property
+    def call_microcredits(self) -> Microcredits:
+        """Charge of one call."""
+        return Microcredits(self.call_rs_ms * self.price_microcredits)
+
+    @property
+    def calls_max(self) -> int:
+        """Jobs that fit the window at one per period."""
+        return (self.ends_ns - self.starts_ns) // self.period_ns + 1
+
+    @property
+    def cost_max_microcredits(self) -> Microcredits:
+        """Most the lease can cost; reserved on the ledger when it opens."""
+        return Microcredits(self.calls_max * self.call_microcredits)
+
+    @property
+    def exposure_microcredits(self) -> Microcredits:
+        """W in money: most that may be unsigned, hence either side's largest loss."""
+        return Microcredits(self.window_calls * self.call_microcredits)
+
+
+def verify_agreement(envelope: Envelope, consortium: Consortium) -> tuple[LeaseId, Agreement]:
+    """Return the lease's identity and terms if both sides' settlement keys signed it.
+
+    Raises:
+        PeerError: A signature is missing, a party is no member, or the terms are malformed.
+    """
+    claimed = parse_canonical(envelope.payload, Agreement)
+    requester = consortium.member(claimed.requester).settlement_key
+    provider = consortium.member(claimed.provider)
+    if provider.node != claimed.node:
+        sentence = f"'{claimed.node}' is not a node of '{claimed.provider}'."
+        raise PeerError("market.agreement.node", sentence)
+    terms = verify_record(envelope, Agreement, requester, provider.settlement_key)
+    return LeaseId(envelope.payload_digest), terms

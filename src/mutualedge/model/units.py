@@ -1,0 +1,55 @@
+"""Units that must never be swapped, and the instants that stand in signed text."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, NewType
+
+import msgspec
+
+from mutualedge.errors import UsageError
+
+Nanoseconds = NewType("Nanoseconds", int)
+Milliseconds = NewType("Milliseconds", int)
+Microcredits = NewType("Microcredits", int)
+
+JSON_INTEGER_MAX = 2**53 - 1
+"""Largest integer every JSON reader keeps exact (RFC 8259 section 6)."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=JSON_INTEGER_MAX)]
+PositiveCount = Annotated[int, msgspec.Meta(ge=1, le=JSON_INTEGER_MAX)]
+Amount = Annotated[Microcredits, msgspec.Meta(ge=0, le=JSON_INTEGER_MAX)]
+DurationNs = Annotated[Nanoseconds, msgspec.Meta(ge=0, le=JSON_INTEGER_MAX)]
+DurationMs = Annotated[Milliseconds, msgspec.Meta(ge=0, le=JSON_INTEGER_MAX)]
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+MS_PER_S = 1_000
+
+INSTANT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
+Instant = NewType("Instant", str)
+InstantText = Annotated[Instant, msgspec.Meta(pattern=INSTANT_PATTERN)]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def format_instant(now_ns: int) -> Instant:
+    """Return the RFC 3339 UTC text, milliseconds kept, of nanoseconds since 1970.
+
+    Fixed width, so that instants sort as text.
+    """
+    moment = _EPOCH + (now_ns // NS_PER_MS) * _MILLISECOND
+    return Instant(moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z")
+
+
+def parse_instant(text: str) -> int:
+    """Return nanoseconds since 1970 of an RFC 3339 UTC text.
+
+    Raises:
+        UsageError: The text is not an instant with millisecond precision in UTC.
+    """
+    try:
+        moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    except ValueError as error:
+        sentence = f"'{text}' is not an instant; write it as 2026-11-21T08:00:00.000Z."
+        raise UsageError("model.instant.malformed", sentence) from error
+    return (moment - _EPOCH) // _MILLISECOND * NS_PER_MS

@@ -1,0 +1,176 @@
+"""This enterprise's copy of the consortium ledger, and the commands it still has to get there."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from mutualedge.ledger import Action, Command, Ledger, Outcome
+from mutualedge.model import NS_PER_MS, InvocationId
+from mutualedge.node.station import HUB, Station
+from mutualedge.protocol import (
+    BLOCKS_MAX,
+    AskBlocks,
+    Blocks,
+    CommandsOrdered,
+    Refused,
+    Reply,
+    SignedBlock,
+    StoreView,
+    SubmitCommands,
+    SubmitCountersignatures,
+)
+from mutualedge.protocol.effects import Unanswered
+from mutualedge.signing import Envelope, canonical_bytes, digest_of, sign_record
+
+LEDGER_BUCKET = "ledger"
+BLOCK_BUCKET = "block"
+OUTBOX_BUCKET = "outbox"
+
+SUBMIT_MAX = 16
+"""Commands sent in one request; the rest follow with the next."""
+
+
+def block_row_key(height: int) -> str:
+    """Return the key of a block's row; zero-padded, so that keys sort as numbers."""
+    return f"{height:012d}"
+
+
+class Books:
+    """Follows the ledger by re-executing it; countersigns what came out the same."""
+
+    def __init__(self, station: Station, store: StoreView, on_moved: Callable[[], None]) -> None:
+        """Restore the replica and the outbox; ``on_moved`` runs after new blocks were applied."""
+        self._station = station
+        self._on_moved = on_moved
+        self.ledger = Ledger(station.consortium, store.scan(LEDGER_BUCKET))
+        self._outbox: dict[InvocationId, Envelope] = {
+            InvocationId(key): msgspec.msgpack.decode(value, type=Envelope)
+            for key, value in store.scan(OUTBOX_BUCKET)
+        }
+        self._final_height = _final_height(self.ledger, store)
+        self._is_asking = False
+        self._is_submitting = False
+        station.after(0, self._follow)
+
+    @property
+    def final_height(self) -> int:
+        """Highest block that more than two thirds of the members countersigned, gap-free."""
+        return self._final_height
+
+    @property
+    def outbox_size(self) -> int:
+        """Commands the ledger has not answered yet."""
+        return len(self._outbox)
+
+    def submit(self, action: Action) -> InvocationId:
+        """Have the ledger carry out an action, however long it takes to reach it.
+
+        The command's identity is derived from its content, so that asking twice is asking once.
+        """
+        me = self._station.me.enterprise
+        content = me.encode() + canonical_bytes(action)
+        command_id = InvocationId(digest_of(content)[:32])
+        if command_id in self._outbox or self.outcome(command_id) is not None:
+            return command_id
+        command = Command(enterprise=me, id=command_id, action=action)
+        envelope = sign_record(command, self._station.keys.settlement)
+        self._outbox[command_id] = envelope
+        self._station.write(OUTBOX_BUCKET, command_id, msgspec.msgpack.encode(envelope))
+        self._send_outbox()
+        return command_id
+
+    def outcome(self, command_id: InvocationId) -> Outcome | None:
+        """Return what became of a command of ours, once our copy of the ledger shows it."""
+        return self.ledger.outcome(self._station.me.enterprise, command_id)
+
+    def _send_outbox(self) -> None:
+        if self._is_submitting or not self._outbox:
+            return
+        self._is_submitting = True
+        commands = tuple(self._outbox.values())[:SUBMIT_MAX]
+        self._station.ask(HUB, SubmitCommands(commands=commands), self._on_submitted)
+
+    def _on_submitted(self, reply: Reply | Unanswered) -> None:
+        self._is_submitting = False
+        match reply:
+            case CommandsOrdered():
+                self._ask_blocks()
+            case Refused(code=code):
+                self._station.note("command.refused", code=code)
+            case _:
+                self._station.note("hub.unreachable", waiting=len(self._outbox))
+
+    def _follow(self) -> None:
+        self._ask_blocks()
+        self._send_outbox()
+        self._station.after(self._station.settings.follow_every_ms * NS_PER_MS, self._follow)
+
+    def _ask_blocks(self) -> None:
+        if not self._is_asking:
+            self._is_asking = True
+            self._station.ask(HUB, AskBlocks(from_height=self._final_height + 1), self._on_blocks)
+
+    def _on_blocks(self, reply: Reply | Unanswered) -> None:
+        self._is_asking = False
+        if not isinstance(reply, Blocks):
+            return
+        before = self.ledger.height
+        signed = [self._take(each) for each in reply.blocks]
+        own = tuple(envelope for envelope in signed if envelope is not None)
+        if own:
+            request = SubmitCountersignatures(countersignatures=own)
+            self._station.ask(HUB, request, self._on_countersigned)
+        if self.ledger.height > before:
+            self._drop_answered()
+            self._on_moved()
+        if len(reply.blocks) == BLOCKS_MAX and self._final_height < reply.height:
+            self._station.after(0, self._ask_blocks)
+
+    def _on_countersigned(self, reply: Reply | Unanswered) -> None:
+        if isinstance(reply, Refused):
+            self._station.note("countersignature.refused", code=reply.code)
+
+    def _take(self, signed: SignedBlock) -> Envelope | None:
+        """Apply a block if it is new, keep it with its signatures, and add ours if it lacks."""
+        block = self.ledger.parse_block(signed.block)
+        if block.height == self.ledger.height + 1:
+            for key, value in self.ledger.apply(signed.block, self._station.now_ns).items():
+                self._station.write(LEDGER_BUCKET, key, value)
+        row = msgspec.msgpack.encode(signed)
+        self._station.write(BLOCK_BUCKET, block_row_key(block.height), row)
+        if block.height == self._final_height + 1 and self.ledger.is_final(
+            signed.block, signed.countersignatures
+        ):
+            self._final_height = block.height
+        keys = self._station.keys.settlement
+        if any(self._is_ours(envelope) for envelope in signed.countersignatures):
+            return None
+        return self.ledger.countersign(signed.block, keys, self._station.me.enterprise)
+
+    def _is_ours(self, envelope: Envelope) -> bool:
+        own = self._station.keys.settlement.key_id
+        return any(signature.keyid == own for signature in envelope.signatures)
+
+    def _drop_answered(self) -> None:
+        for command_id in tuple(self._outbox):
+            outcome = self.outcome(command_id)
+            if outcome is not None:
+                del self._outbox[command_id]
+                self._station.write(OUTBOX_BUCKET, command_id, None)
+                self._station.note("command.answered", code=outcome.code, height=outcome.height)
+
+    def validate(self) -> None:
+        """Assert the ledger's own invariants and that finality does not run ahead."""
+        self.ledger.validate()
+        assert self._final_height <= self.ledger.height
+
+
+def _final_height(ledger: Ledger, store: StoreView) -> int:
+    """Return how far the stored blocks are final; asked again from there after a restart."""
+    height = 0
+    for _, value in store.scan(BLOCK_BUCKET):
+        signed = msgspec.msgpack.decode(value, type=SignedBlock)
+        if not ledger.is_final(signed.block, signed.countersignatures):
+            break
+        height += 1
+    return height

@@ -1,0 +1,340 @@
+"""Acquiring what we borrow: offer, agreement, ledger, attested session; renewed before it ends."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
+from mutualedge.attest import MeterAttestation, appraise
+from mutualedge.errors import MutualEdgeError, PeerError
+from mutualedge.ledger import LeaseStatus, OpenLease
+from mutualedge.market import Agreement, Offer, verify_agreement
+from mutualedge.meter import CHAIN_START
+from mutualedge.model import (
+    NS_PER_MS,
+    EnterpriseId,
+    InvocationId,
+    LeaseId,
+    Milliseconds,
+    format_instant,
+)
+from mutualedge.node.books import Books
+from mutualedge.node.lease_rows import restore_leases, save_account, save_lease
+from mutualedge.node.leases import BORROWED, HeldLease, MeterAccount
+from mutualedge.node.links import Link
+from mutualedge.node.payer import Payer
+from mutualedge.node.station import Borrowing, OnReply, Station
+from mutualedge.plan.admission import LeaseSlots
+from mutualedge.protocol import (
+    AskOffer,
+    FinishSession,
+    LeaseSigned,
+    OfferMade,
+    OpenSession,
+    ProposeLease,
+    Refused,
+    Reply,
+    RunnerHello,
+    SessionOffered,
+    SessionReady,
+    StoreView,
+    Unanswered,
+    parse_sealed,
+)
+from mutualedge.session import Initiator, handshake_prologue
+from mutualedge.signing import canonical_bytes, key_id_of, sign_record, verify_record
+
+T = TypeVar("T")
+
+APPRAISAL_BACKOFF_NS = 10_000 * NS_PER_MS
+"""A partner whose evidence was refused is asked again after ten seconds, not at once."""
+
+
+class Borrower:
+    """Keeps one open lease and one warm session per partner, and the next one in time."""
+
+    def __init__(self, station: Station, books: Books, payer: Payer, store: StoreView) -> None:
+        """Restore the leases that are not resolved; sessions are opened anew."""
+        self._station = station
+        self._books = books
+        self._payer = payer
+        self.leases = payer.leases
+        self.links: dict[LeaseId, Link] = {}
+        self.slots: dict[LeaseId, LeaseSlots] = {}
+        self._opening: dict[LeaseId, InvocationId] = {}
+        self._acquiring: dict[EnterpriseId, None] = {}
+        self._connecting: dict[LeaseId, None] = {}
+        self._static_key = station.entropy.draw()
+        self.leases.update(restore_leases(store, BORROWED))
+        for lease in self.leases.values():
+            self._adopt(lease)
+        if station.settings.borrowing is not None:
+            station.after(0, partial(self._tend, station.settings.borrowing))
+
+    def _adopt(self, lease: HeldLease) -> None:
+        terms = lease.terms
+        self.leases[lease.lease_id] = lease
+        self.slots[lease.lease_id] = LeaseSlots(
+            budget_ns=terms.budget_ns,
+            period_ns=terms.period_ns,
+            deadline_ns=terms.deadline_ns,
+            starts_ns=terms.starts_ns,
+            ends_ns=terms.ends_ns,
+            network_ns=max(1, terms.network_ms * NS_PER_MS),
+        )
+        self._opening[lease.lease_id] = self._books.submit(OpenLease(agreement=lease.agreement))
+        self._payer.watch(lease)
+
+    def ready(self) -> Iterator[tuple[HeldLease, Link]]:
+        """Yield the leases that can take a call now, with their sessions, oldest first."""
+        for lease_id, link in self.links.items():
+            lease = self.leases[lease_id]
+            if lease.terms.starts_ns <= self._station.now_ns < lease.terms.ends_ns:
+                yield lease, link
+
+    def _tend(self, borrowing: Borrowing) -> None:
+        for provider in borrowing.providers:
+            if provider not in self._acquiring and not self._is_covered(provider, borrowing):
+                self._acquire(provider, borrowing)
+        for lease in self.leases.values():
+            if self._is_connectable(lease):
+                self._connect(lease)
+        delay_ns = self._station.settings.follow_every_ms * NS_PER_MS
+        self._station.after(delay_ns, partial(self._tend, borrowing))
+
+    def _is_covered(self, provider: EnterpriseId, borrowing: Borrowing) -> bool:
+        """Tell whether we hold a lease of this provider that lasts long enough."""
+        until_ns = self._station.now_ns + borrowing.renew_before_ms * NS_PER_MS
+        return any(
+            lease.terms.provider == provider and lease.terms.ends_ns > until_ns
+            for lease in self.leases.values()
+        )
+
+    def _is_connectable(self, lease: HeldLease) -> bool:
+        on_ledger = self._books.ledger.lease(lease.lease_id)
+        return (
+            on_ledger is not None
+            and on_ledger.status is LeaseStatus.OPEN
+            and lease.terms.starts_ns <= self._station.now_ns < lease.terms.ends_ns
+            and lease.lease_id not in self.links
+            and lease.lease_id not in self._connecting
+        )
+
+    def _acquire(self, provider: EnterpriseId, borrowing: Borrowing) -> None:
+        self._acquiring[provider] = None
+        request = AskOffer(function=self._station.settings.function)
+        on_reply = partial(self._on_offer, provider, borrowing)
+        self._station.ask(provider, request, partial(self._guarded, provider, on_reply))
+
+    def _guarded(
+        self, provider: EnterpriseId, on_reply: OnReply, reply: Reply | Unanswered
+    ) -> None:
+        """Run a step of acquiring; whatever goes wrong, the provider may be asked again."""
+        try:
+            on_reply(reply)
+        except MutualEdgeError as error:
+            self._acquiring.pop(provider, None)
+            self._station.note("lease.not_acquired", provider=provider, code=error.code)
+
+    def _on_offer(
+        self, provider: EnterpriseId, borrowing: Borrowing, reply: Reply | Unanswered
+    ) -> None:
+        made = _expect(reply, OfferMade)
+        member = self._station.consortium.member(provider)
+        offer = verify_record(made.offer, Offer, member.node_key)
+        if (offer.provider, offer.node) != (provider, member.node):
+            sentence = f"'{provider}' signed an offer in another's name."
+            raise PeerError("market.offer.misplaced", sentence)
+        terms = self._terms(offer, borrowing)
+        proposal = sign_record(terms, self._station.keys.settlement)
+        on_reply = partial(self._on_signed, provider, terms)
+        self._station.ask(
+            provider, ProposeLease(agreement=proposal), partial(self._guarded, provider, on_reply)
+        )
+
+    def _terms(self, offer: Offer, borrowing: Borrowing) -> Agreement:
+        settings, now_ns = self._station.settings, self._station.now_ns
+        ends = [
+            lease.terms.ends_ns
+            for lease in self.leases.values()
+            if lease.terms.provider == offer.provider
+        ]
+        starts_ns = max([now_ns, *ends])
+        return Agreement(
+            requester=self._station.me.enterprise,
+            provider=offer.provider,
+            node=offer.node,
+            function=offer.function,
+            budget_ns=offer.budget_ns,
+            period_ns=offer.period_ns,
+            deadline_ns=offer.deadline_ns,
+            starts=format_instant(starts_ns),
+            ends=format_instant(starts_ns + borrowing.lease_ms * NS_PER_MS),
+            price_microcredits=offer.price_microcredits,
+            window_calls=settings.window_calls,
+            window_ms=Milliseconds(settings.window_ms),
+            dispute_window_ms=Milliseconds(settings.dispute_window_ms),
+            network_ms=Milliseconds(settings.network_ms),
+            assurance=self._station.consortium.trust.assurance,
+            nonce=InvocationId(self._station.entropy.draw().hex()[:32]),
+        )
+
+    def _on_signed(
+        self, provider: EnterpriseId, terms: Agreement, reply: Reply | Unanswered
+    ) -> None:
+        signed = _expect(reply, LeaseSigned)
+        lease_id, agreed = verify_agreement(signed.agreement, self._station.consortium)
+        if agreed != terms:
+            sentence = f"'{provider}' signed other terms than were proposed."
+            raise PeerError("market.agreement.differs", sentence)
+        lease = HeldLease(lease_id=lease_id, terms=agreed, agreement=signed.agreement)
+        save_lease(self._station, BORROWED, lease)
+        self._adopt(lease)
+        self._acquiring.pop(provider, None)
+        self._station.note("lease.agreed", lease=lease_id, provider=provider)
+
+    def _connect(self, lease: HeldLease) -> None:
+        nonce = self._station.entropy.draw()
+        initiator = Initiator(
+            prologue=handshake_prologue(
+                assurance=lease.terms.assurance,
+                lease=lease.lease_id,
+                function=lease.terms.function,
+                trust_digest=self._station.trust_digest,
+                nonce=nonce,
+            ),
+            static_private=self._static_key,
+            ephemeral_private=self._station.entropy.draw(),
+        )
+        self._connecting[lease.lease_id] = None
+        request = OpenSession(
+            lease=lease.lease_id, nonce=nonce, message=initiator.write_message_1(b"")
+        )
+        on_reply = partial(self._on_offered, lease, initiator)
+        self._station.ask(
+            lease.terms.provider, request, partial(self._connection_step, lease, on_reply)
+        )
+
+    def _connection_step(
+        self, lease: HeldLease, on_reply: OnReply, reply: Reply | Unanswered
+    ) -> None:
+        """Run a step of opening a session; a refusal is noted and tried again later."""
+        try:
+            on_reply(reply)
+        except MutualEdgeError as error:
+            self._station.note("session.not_opened", lease=lease.lease_id, code=error.code)
+            release = partial(self._connecting.pop, lease.lease_id, None)
+            self._station.after(self._backoff_ns(error), release)
+
+    def _backoff_ns(self, error: MutualEdgeError) -> int:
+        return APPRAISAL_BACKOFF_NS if error.code.startswith("attest.") else 0
+
+    def _on_offered(
+        self, lease: HeldLease, initiator: Initiator, reply: Reply | Unanswered
+    ) -> None:
+        """Appraise the evidence inside message 2; only then say anything secret."""
+        offered = _expect(reply, SessionOffered)
+        hello = parse_sealed(initiator.read_message_2(offered.message), RunnerHello)
+        attestation = MeterAttestation(
+            lease=lease.lease_id,
+            meter_key=hello.meter_key,
+            function=lease.terms.function,
+            backend="sgx",
+            handshake=initiator.evidence_hash,
+            evidence=hello.evidence,
+            collateral=offered.collateral,
+            placement=offered.placement,
+        )
+        appraisal = appraise(
+            attestation,
+            self._station.consortium,
+            lease.terms,
+            lease.lease_id,
+            self._station.now_ns,
+        )
+        self._station.note(
+            "evidence.appraised", provider=lease.terms.provider, assurance=appraisal.assurance
+        )
+        account = self._open_account(lease, attestation)
+        opening = CHAIN_START.voucher(
+            lease.lease_id, account.meter_key, self._station.keys.settlement
+        )
+        message = initiator.write_message_3(msgspec.msgpack.encode(opening))
+        request = FinishSession(lease=lease.lease_id, session=offered.session, message=message)
+        on_reply = partial(self._on_ready, lease, initiator, account)
+        self._station.ask(
+            lease.terms.provider, request, partial(self._connection_step, lease, on_reply)
+        )
+
+    def _open_account(self, lease: HeldLease, attestation: MeterAttestation) -> MeterAccount:
+        """Accept a meter key whose evidence was appraised; known ones keep their account."""
+        meter = key_id_of(attestation.meter_key)
+        account = lease.accounts.get(meter)
+        if account is None:
+            account = lease.accounts[meter] = MeterAccount(
+                meter_key=attestation.meter_key,
+                attestation=canonical_bytes(attestation),
+                voucher=CHAIN_START.voucher(
+                    lease.lease_id, attestation.meter_key, self._station.keys.settlement
+                ),
+            )
+            save_account(self._station, lease, account)
+        return account
+
+    def _on_ready(
+        self,
+        lease: HeldLease,
+        initiator: Initiator,
+        account: MeterAccount,
+        reply: Reply | Unanswered,
+    ) -> None:
+        ready = _expect(reply, SessionReady)
+        keys = initiator.split()
+        self._connecting.pop(lease.lease_id, None)
+        if lease.lease_id not in self.leases:
+            return
+        self.links[lease.lease_id] = Link(session=ready.session, meter=account.meter, keys=keys)
+        self._station.note("session.opened", lease=lease.lease_id, provider=lease.terms.provider)
+
+    def drop_link(self, lease_id: LeaseId, link: Link) -> None:
+        """Stop using a session its runner forgot; a new one is opened at the next tending."""
+        if self.links.get(lease_id) is link:
+            del self.links[lease_id]
+
+    def ledger_moved(self) -> None:
+        """Let go of what the ledger resolved or refused; check what is claimed from us."""
+        for lease in tuple(self.leases.values()):
+            on_ledger = self._books.ledger.lease(lease.lease_id)
+            if on_ledger is not None:
+                self._payer.check_claim(lease)
+            outcome = self._books.outcome(self._opening[lease.lease_id])
+            refused = on_ledger is None and outcome is not None and not outcome.is_done
+            if refused or (on_ledger is not None and on_ledger.is_resolved):
+                self._drop(lease)
+                if refused and outcome is not None:
+                    self._station.note("lease.not_opened", code=outcome.code)
+
+    def _drop(self, lease: HeldLease) -> None:
+        lease.is_resolved = True
+        save_lease(self._station, BORROWED, lease)
+        del self.leases[lease.lease_id]
+        del self.slots[lease.lease_id]
+        del self._opening[lease.lease_id]
+        self.links.pop(lease.lease_id, None)
+        self._connecting.pop(lease.lease_id, None)
+        self._station.note("lease.resolved", lease=lease.lease_id, role="requester")
+
+
+def _expect(reply: Reply | Unanswered, kind: type[T]) -> T:
+    """Return the reply if it is of the kind that this step needs.
+
+    Raises:
+        PeerError: The peer refused, did not answer, or answered something else.
+    """
+    if isinstance(reply, kind):
+        return reply
+    if isinstance(reply, Refused | Unanswered):
+        raise PeerError(reply.code, reply.sentence)
+    sentence = f"Expected {kind.__name__}, got {type(reply).__name__}."
+    raise PeerError("protocol.reply.misplaced", sentence)

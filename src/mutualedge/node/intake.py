@@ -1,0 +1,199 @@
+"""Readings of devices become invocations: here, on a partner's node, or refused with a reason."""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import msgspec
+
+from mutualedge.functions import anomaly
+from mutualedge.model import DeviceId, InvocationId
+from mutualedge.node.dispatcher import Dispatcher
+from mutualedge.node.requester import Failed, Requester, Served
+from mutualedge.node.station import Station
+from mutualedge.plan.admission import NotAdmitted
+from mutualedge.protocol import (
+    ExecutedLocal,
+    ExecuteLocal,
+    FrameRefused,
+    Reading,
+    ReadingScored,
+    Refused,
+    RunnerAnswer,
+    StoreView,
+)
+
+DEVICE_BUCKET = "device"
+
+DEVICES_MAX = 1024
+"""Devices one node serves; each costs about one kilobyte of memory."""
+
+
+class DeviceRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Row ``device/<device>``: the detector's state and the last result delivered."""
+
+    state: bytes
+    last: ReadingScored
+
+
+@dataclass(slots=True, kw_only=True)
+class _Device:
+    state: bytes = anomaly.INITIAL_STATE
+    last: ReadingScored | None = None
+    current: InvocationId | None = None
+    ask_ids: list[int] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeCounts:
+    """What became of the readings so far."""
+
+    local: int
+    offloaded: int
+    refused: int
+    failed: int
+    late: int
+
+
+class Intake:
+    """One stream per device: readings of a device are scored in order, one batch at a time."""
+
+    def __init__(
+        self, station: Station, dispatcher: Dispatcher, requester: Requester, store: StoreView
+    ) -> None:
+        """Restore each device's detector state and last result."""
+        self._station = station
+        self._dispatcher = dispatcher
+        self._requester = requester
+        self._devices: dict[DeviceId, _Device] = {}
+        self._counts = dict.fromkeys(("local", "offloaded", "refused", "failed", "late"), 0)
+        for key, value in store.scan(DEVICE_BUCKET):
+            row = msgspec.msgpack.decode(value, type=DeviceRow)
+            self._devices[DeviceId(key)] = _Device(state=row.state, last=row.last)
+
+    def snapshot(self) -> IntakeCounts:
+        """Return the counts so far."""
+        return IntakeCounts(**self._counts)
+
+    def take(self, ask_id: int, reading: Reading) -> None:
+        """Score a batch of readings: here if it fits, else on a lease, else say why not."""
+        device = self._devices.get(reading.device)
+        if device is None:
+            if len(self._devices) >= DEVICES_MAX:
+                self._refuse(ask_id, "node.device.too-many", f"Serving {DEVICES_MAX} devices.")
+                return
+            device = self._devices[reading.device] = _Device()
+        if device.last is not None and device.last.invocation == reading.invocation:
+            self._station.answer(ask_id, device.last)
+        elif device.current == reading.invocation:
+            device.ask_ids.append(ask_id)
+        elif device.current is not None:
+            sentence = "The device's last readings are still being scored; send these afterwards."
+            self._refuse(ask_id, "node.device.busy", sentence)
+        else:
+            self._place(ask_id, device, reading)
+
+    def _refuse(self, ask_id: int, code: str, sentence: str) -> None:
+        self._counts["refused"] += 1
+        self._station.answer(ask_id, Refused(code=code, sentence=sentence))
+
+    def _place(self, ask_id: int, device: _Device, reading: Reading) -> None:
+        deadline_ns = self._station.now_ns + reading.remaining_ns
+        request = anomaly.encode_request(device.state, reading.readings)
+        device.current, device.ask_ids = reading.invocation, [ask_id]
+        not_here = self._try_local(device, reading, request, deadline_ns)
+        if not_here is None:
+            return
+        if reading.guaranteed:
+            sentence = f"{not_here.sentence} A partner's node could die; no room to make up for it."
+            self._fail(device, "admission.guarantee.no-compensation", sentence, "refused")
+            return
+        on_result = partial(self._on_served, device, reading, deadline_ns)
+        nowhere = self._requester.call(reading.invocation, request, deadline_ns, on_result)
+        if nowhere is not None:
+            sentence = f"No room here ({not_here.sentence}) nor at a partner: {nowhere.sentence}"
+            self._fail(device, nowhere.code, sentence, "refused")
+
+    def _try_local(
+        self, device: _Device, reading: Reading, request: bytes, deadline_ns: int
+    ) -> NotAdmitted | None:
+        order = ExecuteLocal(
+            job=self._dispatcher.next_job_id(),
+            function=self._station.settings.function,
+            request=request,
+        )
+        on_answer = partial(self._on_local, device, reading, deadline_ns)
+        return self._dispatcher.admit(order, deadline_ns=deadline_ns, on_answer=on_answer)
+
+    def _on_local(
+        self, device: _Device, reading: Reading, deadline_ns: int, answer: RunnerAnswer
+    ) -> None:
+        match answer:
+            case ExecutedLocal(status="ok", response=response):
+                self._deliver(device, reading, response, deadline_ns, self._own_name, "local")
+            case ExecutedLocal(status=status):
+                self._fail(device, f"functions.{status}", "The function was stopped.", "failed")
+            case FrameRefused(code=code, sentence=sentence):
+                self._fail(device, code, sentence, "failed")
+            case other:
+                self._fail(device, "node.runner.confused", f"Got {type(other).__name__}.", "failed")
+
+    @property
+    def _own_name(self) -> str:
+        return self._station.me.enterprise
+
+    def _on_served(
+        self, device: _Device, reading: Reading, deadline_ns: int, result: Served | Failed
+    ) -> None:
+        match result:
+            case Served(status="ok", response=response, provider=provider):
+                self._deliver(device, reading, response, deadline_ns, provider, "offloaded")
+            case Served(status=status):
+                self._fail(device, f"functions.{status}", "The function was stopped.", "failed")
+            case Failed(code=code, sentence=sentence):
+                self._fall_back(device, reading, deadline_ns, code, sentence)
+
+    def _fall_back(
+        self, device: _Device, reading: Reading, deadline_ns: int, code: str, sentence: str
+    ) -> None:
+        """The partner failed us: run it here after all, if time and room are left."""
+        request = anomaly.encode_request(device.state, reading.readings)
+        if self._try_local(device, reading, request, deadline_ns) is not None:
+            self._fail(device, code, sentence, "failed")
+
+    def _deliver(
+        self,
+        device: _Device,
+        reading: Reading,
+        response: bytes,
+        deadline_ns: int,
+        placed: str,
+        how: str,
+    ) -> None:
+        scored = anomaly.decode_response(response)
+        result = ReadingScored(
+            invocation=reading.invocation,
+            scores=scored.scores,
+            flags=scored.flags,
+            placed=placed,
+            assurance=self._assurance(placed),
+            timing=self._dispatcher.timing,
+        )
+        self._counts[how] += 1
+        self._counts["late"] += self._station.now_ns > deadline_ns
+        device.state, device.last = scored.state, result
+        row = DeviceRow(state=scored.state, last=result)
+        self._station.write(DEVICE_BUCKET, reading.device, msgspec.msgpack.encode(row))
+        self._answer_all(device, result)
+
+    def _assurance(self, placed: str) -> str:
+        return "own" if placed == self._own_name else self._station.consortium.trust.assurance
+
+    def _fail(self, device: _Device, code: str, sentence: str, how: str) -> None:
+        self._counts[how] += 1
+        self._answer_all(device, Refused(code=code, sentence=sentence))
+
+    def _answer_all(self, device: _Device, reply: ReadingScored | Refused) -> None:
+        for ask_id in device.ask_ids:
+            self._station.answer(ask_id, reply)
+        device.current, device.ask_ids = None, []

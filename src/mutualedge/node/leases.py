@@ -1,0 +1,140 @@
+"""A lease as each side keeps it: what was recorded, what is signed for, what is still open."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from mutualedge.market import Agreement
+from mutualedge.meter import CHAIN_START, ChainPosition, UsageRecord
+from mutualedge.model import Bytes32, InvocationId, KeyId, LeaseId
+from mutualedge.signing import Envelope, key_id_of
+
+LENT = "lent"
+BORROWED = "borrowed"
+METER = "meter"
+RECORD = "record"
+STATEMENT = "statement"
+
+
+class LeaseRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Row ``lent/<lease>`` or ``borrowed/<lease>``: the agreement both signed."""
+
+    agreement: Envelope
+    resolved: bool
+
+
+class MeterRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Row ``meter/<lease>/<meter>``: the last voucher, the last batch and the evidence."""
+
+    meter_key: Bytes32
+    voucher: Envelope
+    batch: Envelope | None
+    attestation: bytes
+
+
+class RecordRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Row ``record/<lease>/<meter>/<seq>``: a usage record and, at the provider, its reply."""
+
+    usage: bytes
+    session: int
+    reply: bytes
+
+
+def meter_row_key(lease: LeaseId, meter: KeyId) -> str:
+    """Return the key of a meter's row."""
+    return f"{lease}/{meter}"
+
+
+def record_row_key(lease: LeaseId, meter: KeyId, seq: int) -> str:
+    """Return the key of a record's row; zero-padded, so that keys sort as numbers."""
+    return f"{lease}/{meter}/{seq:010d}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeteredCall:
+    """A usage record with what belongs to it."""
+
+    raw: bytes
+    usage: UsageRecord
+    session: int
+    reply: bytes
+    at_ns: int
+
+
+@dataclass(slots=True, kw_only=True)
+class MeterAccount:
+    """One meter key under one lease: records since the last voucher, and that voucher.
+
+    Attributes:
+        meter_key: Raw public key.
+        attestation: Canonical ``attest.MeterAttestation``: the evidence behind the key.
+        voucher: The requester's last voucher; the opening one at first.
+        signed: The position that voucher speaks for.
+        calls: Records after it, by sequence number.
+        batch: The runner's last batch.
+        is_asking: A request for a voucher is under way.
+    """
+
+    meter_key: bytes
+    attestation: bytes
+    voucher: Envelope
+    signed: ChainPosition = CHAIN_START
+    calls: dict[int, MeteredCall] = field(default_factory=dict)
+    batch: Envelope | None = None
+    is_asking: bool = False
+
+    @property
+    def meter(self) -> KeyId:
+        """Name of the key."""
+        return key_id_of(self.meter_key)
+
+    def unsigned(self) -> tuple[MeteredCall, ...]:
+        """Return the gap-free run of records after the last voucher, in order."""
+        run: list[MeteredCall] = []
+        seq = self.signed.seq + 1
+        while seq in self.calls:
+            run.append(self.calls[seq])
+            seq += 1
+        return tuple(run)
+
+    def sign_through(self, position: ChainPosition, voucher: Envelope) -> None:
+        """Take a voucher for this position; what it covers is no longer open."""
+        assert position.seq >= self.signed.seq, "a voucher never goes back"
+        self.signed = position
+        self.voucher = voucher
+        for seq in [seq for seq in self.calls if seq <= position.seq]:
+            del self.calls[seq]
+
+
+@dataclass(slots=True, kw_only=True)
+class HeldLease:
+    """A lease this enterprise lends or borrows, until the ledger resolved it.
+
+    Attributes:
+        accounts: By meter key; one per start of the provider's runner.
+        paid: Invocations that were charged; none is charged twice.
+        statement: Signed by both, or by us and waiting for the other.
+        is_claimed: We sent the ledger our one-sided account.
+    """
+
+    lease_id: LeaseId
+    terms: Agreement
+    agreement: Envelope
+    accounts: dict[KeyId, MeterAccount] = field(default_factory=dict)
+    paid: dict[InvocationId, None] = field(default_factory=dict)
+    statement: Envelope | None = None
+    is_claimed: bool = False
+    is_resolved: bool = False
+
+    @property
+    def open_calls(self) -> int:
+        """Calls without a voucher, over all meters."""
+        return sum(len(account.calls) for account in self.accounts.values())
+
+    @property
+    def oldest_open_ns(self) -> int | None:
+        """When the oldest call without a voucher was metered."""
+        times = [
+            call.at_ns for account in self.accounts.values() for call in account.calls.values()
+        ]
+        return min(times, default=None)

@@ -1,0 +1,205 @@
+"""The enterprise's usage log: append, checkpoint, have others witness it, witness theirs."""
+
+from functools import partial
+
+import msgspec
+
+from mutualedge.consortium.witness import WITNESS_BUCKET, WitnessDesk
+from mutualedge.errors import CorruptState
+from mutualedge.model import NS_PER_MS, NS_PER_S, Bytes32, EnterpriseId
+from mutualedge.node.station import HUB, Station
+from mutualedge.protocol import (
+    AddCheckpoint,
+    CheckpointConflict,
+    CheckpointCosigned,
+    Refused,
+    Reply,
+    StoreView,
+)
+from mutualedge.protocol.effects import Unanswered
+from mutualedge.tlog import (
+    Checkpoint,
+    NoteSigner,
+    Tree,
+    leaf_hash,
+    salted_leaf,
+    sign_checkpoint,
+)
+
+
+class EntryRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Row ``entry/<index>``: the logged entry and where its opened body is stored.
+
+    Attributes:
+        body_kind: "record" or "statement".
+        bucket: Bucket of the row that holds the body.
+        key: Key of that row.
+    """
+
+    entry: bytes
+    salt: Bytes32
+    body_kind: str
+    bucket: str
+    key: str
+
+
+class CheckpointRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Row ``checkpoint/latest``: our signed note and what witnesses added to it."""
+
+    size: int
+    note: str
+    cosignatures: tuple[str, ...]
+
+
+def entry_key(index: int) -> str:
+    """Return the key of an entry's row; zero-padded, so that keys sort as numbers."""
+    return f"{index:015d}"
+
+
+def tile_key(level: int, index: int) -> str:
+    """Return the key of a full tile's row."""
+    return f"{level:02d}/{index:015d}"
+
+
+class Logbook:
+    """The log of one enterprise and its memory as a witness of the others."""
+
+    def __init__(self, station: Station, store: StoreView) -> None:
+        """Restore the log from its rows.
+
+        Raises:
+            CorruptState: Rows are missing or contradict the last checkpoint.
+        """
+        self._station = station
+        me = station.me.enterprise
+        self._witness = WitnessDesk(
+            station.consortium,
+            station.consortium.witness_name(me),
+            station.keys.witness,
+            store.scan(WITNESS_BUCKET),
+        )
+        self._signer = NoteSigner(name=station.consortium.log_origin(me), key=station.keys.log)
+        self._tree = restore_tree(store)
+        self._checkpoint = CheckpointRow(size=0, note="", cosignatures=())
+        if (raw := store.get("checkpoint", "latest")) is not None:
+            self._checkpoint = msgspec.msgpack.decode(raw, type=CheckpointRow)
+        self._witnessed: dict[EnterpriseId, int] = {}
+        self._schedule()
+
+    @property
+    def size(self) -> int:
+        """Entries logged."""
+        return self._tree.size
+
+    @property
+    def checkpoint(self) -> CheckpointRow:
+        """The latest checkpoint and the cosignatures it has so far."""
+        return self._checkpoint
+
+    def append(self, body_kind: str, body: bytes, bucket: str, key: str) -> None:
+        """Log a body that is written to ``bucket``/``key`` in the same transaction."""
+        salt = self._station.salt(body)
+        entry = salted_leaf(salt, body)
+        row = EntryRow(entry=entry, salt=salt, body_kind=body_kind, bucket=bucket, key=key)
+        index = self._tree.size
+        self._station.write("entry", entry_key(index), msgspec.msgpack.encode(row))
+        for tile in self._tree.append(entry):
+            self._station.write("tile", tile_key(tile.level, tile.index), tile.hashes)
+
+    def _schedule(self) -> None:
+        self._station.after(
+            self._station.settings.checkpoint_every_ms * NS_PER_MS, self._publish_if_grown
+        )
+
+    def _publish_if_grown(self) -> None:
+        if self._tree.size > self._checkpoint.size:
+            self._publish()
+        self._remind_witnesses()
+        self._schedule()
+
+    def _publish(self) -> None:
+        checkpoint = Checkpoint(
+            origin=self._signer.name, size=self._tree.size, root=self._tree.root()
+        )
+        note = sign_checkpoint(checkpoint, self._signer)
+        self._keep(CheckpointRow(size=checkpoint.size, note=note, cosignatures=()))
+
+    def _keep(self, checkpoint: CheckpointRow) -> None:
+        self._checkpoint = checkpoint
+        self._station.write("checkpoint", "latest", msgspec.msgpack.encode(checkpoint))
+
+    def _remind_witnesses(self) -> None:
+        """Ask every witness that has not cosigned the latest checkpoint."""
+        others = [m.enterprise for m in self._station.consortium.members]
+        for peer in (*others, HUB):
+            known = self._witnessed.get(peer, 0)
+            if peer != self._station.me.enterprise and known < self._checkpoint.size:
+                self._ask(peer, known)
+
+    def _ask(self, peer: EnterpriseId, old_size: int) -> None:
+        size, note = self._checkpoint.size, self._checkpoint.note
+        on_reply = partial(self._on_cosigned, peer, size)
+        self._station.ask_cosignature(peer, old_size, size, note, on_reply)
+
+    def _on_cosigned(self, peer: EnterpriseId, size: int, reply: Reply | Unanswered) -> None:
+        match reply:
+            case CheckpointCosigned(line=line):
+                self._witnessed[peer] = max(size, self._witnessed.get(peer, 0))
+                self._add_cosignature(peer, size, line)
+            case CheckpointConflict(size=known) if known <= self._tree.size:
+                self._witnessed[peer] = known
+                if known < self._checkpoint.size:
+                    self._ask(peer, known)
+            case Refused(code=code):
+                self._station.note("checkpoint.refused", witness=peer, code=code)
+            case _:
+                self._station.note("checkpoint.unwitnessed", witness=peer)
+
+    def _add_cosignature(self, peer: EnterpriseId, size: int, line: str) -> None:
+        latest = self._checkpoint
+        if size == latest.size and line not in latest.cosignatures:
+            lines = (*latest.cosignatures, line)
+            self._keep(CheckpointRow(size=size, note=latest.note, cosignatures=lines))
+            self._station.note("checkpoint.cosigned", witness=peer, size=size)
+
+    def cosign(self, ask_id: int, request: AddCheckpoint) -> None:
+        """Answer another log's request for our cosignature; remembered before it leaves."""
+        reply, rows = self._witness.answer(request.body, self._station.now_ns // NS_PER_S)
+        for bucket, key, value in rows:
+            self._station.write(bucket, key, value)
+        if isinstance(reply, Refused):
+            self._station.note("checkpoint.not_cosigned", code=reply.code)
+        self._station.answer(ask_id, reply)
+
+    def validate(self) -> None:
+        """Assert that nothing published exceeds what is logged."""
+        self._tree.validate()
+        assert self._checkpoint.size <= self._tree.size
+
+
+def restore_tree(store: StoreView) -> Tree:
+    """Return the log's tree as its rows say.
+
+    Raises:
+        CorruptState: A row is missing or has the wrong length.
+    """
+    last = store.last_key("entry")
+    size = int(last) + 1 if last is not None else 0
+    return Tree.restore(
+        size,
+        lambda level, index: _row(store, "tile", tile_key(level, index)),
+        lambda index: _leaf(store, index),
+    )
+
+
+def _leaf(store: StoreView, index: int) -> bytes:
+    raw = _row(store, "entry", entry_key(index))
+    return leaf_hash(msgspec.msgpack.decode(raw, type=EntryRow).entry)
+
+
+def _row(store: StoreView, bucket: str, key: str) -> bytes:
+    raw = store.get(bucket, key)
+    if raw is None:
+        sentence = f"The log's row {bucket}/{key} is missing; restore the store from its backup."
+        raise CorruptState("node.log.row-missing", sentence)
+    return raw

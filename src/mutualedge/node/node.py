@@ -1,0 +1,191 @@
+"""The node: every event of one enterprise comes in here, every effect goes out from here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from mutualedge.errors import MutualEdgeError, PeerError
+from mutualedge.identity import Consortium, Member
+from mutualedge.model import Digest
+from mutualedge.node.books import Books
+from mutualedge.node.borrower import Borrower
+from mutualedge.node.dispatcher import Dispatcher
+from mutualedge.node.intake import Intake, IntakeCounts
+from mutualedge.node.logbook import Logbook
+from mutualedge.node.payer import Payer
+from mutualedge.node.provider import Provider
+from mutualedge.node.requester import Requester
+from mutualedge.node.station import NodeKeys, NodeSettings, Station
+from mutualedge.protocol import (
+    AddCheckpoint,
+    Answered,
+    Asked,
+    AskOffer,
+    AskStatement,
+    AskVoucher,
+    Call,
+    Effects,
+    Event,
+    FinishSession,
+    OpenSession,
+    ProposeLease,
+    Reading,
+    Refused,
+    RunnerAnswered,
+    RunnerLost,
+    RunnerStarted,
+    StoreView,
+    TimerFired,
+    Unanswered,
+)
+from mutualedge.signing import Entropy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSnapshot:
+    """What a node looks like from outside at one moment."""
+
+    enterprise: str
+    timing: str
+    is_runner_ready: bool
+    readings: IntakeCounts
+    leases_lent: int
+    leases_borrowed: int
+    sessions: int
+    log_size: int
+    cosignatures: int
+    ledger_height: int
+    final_height: int
+    outbox_size: int
+    balance_microcredits: int
+
+
+class Node:
+    """Pure state machine of a node process: ``handle`` is the only way in."""
+
+    def __init__(
+        self,
+        *,
+        me: Member,
+        consortium: Consortium,
+        trust_digest: Digest,
+        settings: NodeSettings,
+        keys: NodeKeys,
+        entropy: Entropy,
+        store: StoreView,
+        now_ns: int,
+    ) -> None:
+        """Restore the node from its rows; what it must do first it does at the first event."""
+        station = Station(
+            me=me,
+            consortium=consortium,
+            trust_digest=trust_digest,
+            settings=settings,
+            keys=keys,
+            entropy=entropy,
+        )
+        station.begin(now_ns)
+        self._station = station
+        self._dispatcher = Dispatcher(station)
+        self._logbook = Logbook(station, store)
+        self._books = Books(station, store, self._ledger_moved)
+        self._provider = Provider(station, self._dispatcher, self._logbook, self._books, store)
+        self._payer = Payer(station, self._logbook, self._books)
+        self._borrower = Borrower(station, self._books, self._payer, store)
+        self._requester = Requester(station, self._borrower)
+        self._intake = Intake(station, self._dispatcher, self._requester, store)
+
+    @property
+    def wake_ns(self) -> int:
+        """When ``TimerFired`` is due next."""
+        return self._station.wake_ns
+
+    def handle(self, event: Event, now_ns: int) -> Effects:
+        """Return what to do about an event; writes are durable before outputs leave."""
+        station = self._station
+        station.begin(now_ns)
+        match event:
+            case Asked():
+                self._asked(event)
+            case Answered() | Unanswered():
+                self._guarded(lambda: station.settle(event))
+            case RunnerStarted(timing=timing):
+                self._dispatcher.runner_started(timing)
+            case RunnerAnswered(answer=answer):
+                self._guarded(lambda: self._dispatcher.runner_answered(answer))
+            case RunnerLost():
+                self._provider.runner_lost()
+                self._dispatcher.runner_lost()
+            case TimerFired():
+                self._guarded(station.run_due_timers)
+            case _:
+                assert_never(event)
+        return station.effects
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Run a step that deals with what a peer said; its fault is noted, not ours."""
+        try:
+            step()
+        except MutualEdgeError as error:
+            self._station.note("peer.faulted", code=error.code, sentence=error.sentence)
+
+    def _asked(self, asked: Asked) -> None:
+        try:
+            self._answer_asked(asked)
+        except MutualEdgeError as error:
+            refused = Refused(code=error.code, sentence=error.sentence)
+            self._station.answer(asked.ask_id, refused)
+
+    def _answer_asked(self, asked: Asked) -> None:
+        ask_id = asked.ask_id
+        match asked.request:
+            case Call() as request:
+                self._provider.call(ask_id, request)
+            case Reading() as request:
+                self._intake.take(ask_id, request)
+            case AskVoucher() as request:
+                self._payer.sign_voucher(ask_id, request, self._requester)
+            case AddCheckpoint() as request:
+                self._logbook.cosign(ask_id, request)
+            case OpenSession() as request:
+                self._provider.open_session(ask_id, request)
+            case FinishSession() as request:
+                self._provider.finish_session(ask_id, request)
+            case AskOffer() as request:
+                self._provider.make_offer(ask_id, request)
+            case ProposeLease() as request:
+                self._provider.sign_lease(ask_id, asked.peer, request)
+            case AskStatement() as request:
+                self._payer.sign_statement(ask_id, request)
+            case other:
+                sentence = f"A node does not answer '{type(other).__name__}'; ask the hub."
+                raise PeerError("node.request.misplaced", sentence)
+
+    def _ledger_moved(self) -> None:
+        self._provider.ledger_moved()
+        self._borrower.ledger_moved()
+
+    def snapshot(self) -> NodeSnapshot:
+        """Return what status pages and the demo show."""
+        me = self._station.me.enterprise
+        return NodeSnapshot(
+            enterprise=me,
+            timing=self._dispatcher.timing,
+            is_runner_ready=self._dispatcher.is_ready,
+            readings=self._intake.snapshot(),
+            leases_lent=len(self._provider.leases),
+            leases_borrowed=len(self._borrower.leases),
+            sessions=len(self._borrower.links),
+            log_size=self._logbook.size,
+            cosignatures=len(self._logbook.checkpoint.cosignatures),
+            ledger_height=self._books.ledger.height,
+            final_height=self._books.final_height,
+            outbox_size=self._books.outbox_size,
+            balance_microcredits=self._books.ledger.balance(me).balance_microcredits,
+        )
+
+    def validate(self) -> None:
+        """Assert every invariant of every part."""
+        self._dispatcher.validate()
+        self._logbook.validate()
+        self._books.validate()

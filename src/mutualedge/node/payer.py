@@ -1,0 +1,249 @@
+"""Paying what is owed and nothing else: vouchers, statements, contradictions, closings."""
+
+from functools import partial
+from typing import Protocol
+
+import msgspec
+
+from mutualedge.errors import PeerError
+from mutualedge.ledger import Close, Contradict, LeaseStatus
+from mutualedge.meter import (
+    ChainPosition,
+    Statement,
+    UsageRecord,
+    Voucher,
+    position_of,
+    statement_of,
+    verify_batch,
+    verify_usage,
+    walk_chain,
+)
+from mutualedge.model import NS_PER_MS, LeaseId
+from mutualedge.node.books import Books
+from mutualedge.node.lease_rows import save_account, save_statement
+from mutualedge.node.leases import (
+    RECORD,
+    STATEMENT,
+    HeldLease,
+    MeterAccount,
+    RecordRow,
+    record_row_key,
+)
+from mutualedge.node.logbook import Logbook
+from mutualedge.node.station import Station
+from mutualedge.protocol import (
+    AskStatement,
+    AskVoucher,
+    LateReply,
+    RepliesMissing,
+    StatementSigned,
+    VoucherSigned,
+)
+from mutualedge.signing import (
+    countersign,
+    key_id_of,
+    parse_canonical,
+    verify_record,
+)
+
+CLOSE_GRACES = 2
+"""A requester waits two settlement graces for the provider's statement before it closes alone."""
+
+Walked = list[tuple[bytes, UsageRecord]]
+
+
+class LateReplies(Protocol):
+    """Where replies that come with a request for a voucher are opened."""
+
+    def is_awaited(self, lease_id: LeaseId, usage: UsageRecord) -> bool:
+        """Tell whether we sent this invocation in a session that still lives, without reply."""
+        ...
+
+    def take_late(self, lease_id: LeaseId, late: LateReply) -> None:
+        """Open a late reply and keep its record as received."""
+        ...
+
+
+class Payer:
+    """Signs what the runner metered for us, once each, and contradicts what it did not."""
+
+    def __init__(self, station: Station, logbook: Logbook, books: Books) -> None:
+        """Owe nothing yet; the borrower fills ``leases``."""
+        self._station = station
+        self._logbook = logbook
+        self._books = books
+        self.leases: dict[LeaseId, HeldLease] = {}
+
+    def watch(self, lease: HeldLease) -> None:
+        """Close the lease alone if its provider lets it end without a statement."""
+        grace_ns = CLOSE_GRACES * self._station.settings.settle_grace_ms * NS_PER_MS
+        close_ns = lease.terms.ends_ns + grace_ns
+        delay_ns = max(0, close_ns - self._station.now_ns)
+        self._station.after(delay_ns, partial(self._close, lease))
+
+    def _lease(self, lease_id: LeaseId) -> HeldLease:
+        lease = self.leases.get(lease_id)
+        if lease is None:
+            sentence = "We borrow nothing under that lease, or it is settled; look at the ledger."
+            raise PeerError("market.lease.unknown", sentence)
+        return lease
+
+    def sign_voucher(self, ask_id: int, request: AskVoucher, replies: LateReplies) -> None:
+        """Sign for new records of a meter if every one of them is ours, priced right, and here."""
+        lease = self._lease(request.lease)
+        account = lease.accounts.get(key_id_of(request.meter_key))
+        if account is None:
+            sentence = "That meter key is not one whose evidence we appraised; we owe it nothing."
+            raise PeerError("meter.voucher.unknown-meter", sentence)
+        if request.through_seq <= account.signed.seq:
+            self._station.answer(ask_id, VoucherSigned(voucher=account.voucher))
+            return
+        walked, position = _verify_run(lease, account, request)
+        for late in request.replies:
+            replies.take_late(lease.lease_id, late)
+        missing = self._missing(lease, account, walked, request, replies)
+        if missing:
+            self._station.answer(ask_id, RepliesMissing(seqs=missing))
+            return
+        self._sign(lease, account, walked, position)
+        self._station.answer(ask_id, VoucherSigned(voucher=account.voucher))
+
+    def _missing(
+        self,
+        lease: HeldLease,
+        account: MeterAccount,
+        walked: Walked,
+        request: AskVoucher,
+        replies: LateReplies,
+    ) -> tuple[int, ...]:
+        """Return which results we asked for and still wait for.
+
+        A result we can no longer open (we restarted) is paid on the runner's signed word alone.
+
+        Raises:
+            PeerError: A record differs from the one inside its sealed reply, or nobody vouches.
+        """
+        missing = []
+        for raw, usage in walked:
+            received = account.calls.get(usage.seq)
+            if received is not None and received.raw != raw:
+                sentence = f"Record {usage.seq} is not the one that came with its result."
+                raise PeerError("meter.record.altered", sentence)
+            if received is None and replies.is_awaited(lease.lease_id, usage):
+                missing.append(usage.seq)
+            elif received is None and request.batch is None:
+                sentence = "We did not see these results; send the runner's signed batch."
+                raise PeerError("meter.voucher.unproved", sentence)
+        return tuple(missing)
+
+    def _sign(
+        self, lease: HeldLease, account: MeterAccount, walked: Walked, position: ChainPosition
+    ) -> None:
+        for raw, usage in walked:
+            if usage.amount_microcredits:
+                lease.paid[usage.invocation] = None
+            key = record_row_key(lease.lease_id, account.meter, usage.seq)
+            row = RecordRow(usage=raw, session=0, reply=b"")
+            self._station.write(RECORD, key, msgspec.msgpack.encode(row))
+        settlement = self._station.keys.settlement
+        voucher = position.voucher(lease.lease_id, account.meter_key, settlement)
+        account.sign_through(position, voucher)
+        save_account(self._station, lease, account)
+        self._station.note(
+            "voucher.signed", lease=lease.lease_id, total=position.total_microcredits
+        )
+
+    def sign_statement(self, ask_id: int, request: AskStatement) -> None:
+        """Countersign a statement that equals the sum of our vouchers."""
+        claimed = parse_canonical(request.statement.payload, Statement)
+        lease = self._lease(claimed.lease)
+        provider = self._station.consortium.member(lease.terms.provider)
+        statement = verify_record(request.statement, Statement, provider.settlement_key)
+        if statement != self._own_statement(lease):
+            sentence = "The statement is not the sum of our vouchers; send what is missing first."
+            raise PeerError("meter.statement.differs", sentence)
+        if self._station.now_ns < lease.terms.ends_ns:
+            sentence = f"The lease runs until {lease.terms.ends}; more calls may follow."
+            raise PeerError("meter.statement.early", sentence)
+        signed = countersign(request.statement, self._station.keys.settlement)
+        if lease.statement is None:
+            body = save_statement(self._station, lease, signed)
+            self._logbook.append("statement", body, STATEMENT, lease.lease_id)
+        self._station.answer(ask_id, StatementSigned(statement=signed))
+
+    def _own_statement(self, lease: HeldLease) -> Statement:
+        vouchers = tuple(
+            parse_canonical(account.voucher.payload, Voucher) for account in lease.accounts.values()
+        )
+        return statement_of(lease.lease_id, vouchers)
+
+    def _close(self, lease: HeldLease) -> None:
+        if lease.is_resolved or lease.statement is not None:
+            return
+        vouchers = tuple(account.voucher for account in lease.accounts.values())
+        self._books.submit(Close(lease=lease.lease_id, vouchers=vouchers))
+        lease.is_claimed = True
+        self._station.note("lease.closed_alone", lease=lease.lease_id)
+
+    def check_claim(self, lease: HeldLease) -> None:
+        """Contradict a one-sided claim beyond our vouchers that our own records do not bear out."""
+        on_ledger = self._books.ledger.lease(lease.lease_id)
+        if (
+            on_ledger is None
+            or on_ledger.status is not LeaseStatus.CLAIMED
+            or not on_ledger.pending_microcredits
+        ):
+            return
+        known = sum(
+            walk_chain(
+                account.signed, ((call.raw, call.usage) for call in account.unsigned())
+            ).total_microcredits
+            for account in lease.accounts.values()
+        )
+        if on_ledger.claimed_microcredits > known:
+            reason = "Claimed beyond what our vouchers and received results add up to."
+            self._books.submit(Contradict(lease=lease.lease_id, reason=reason))
+            self._station.note("claim.contradicted", lease=lease.lease_id)
+
+
+def _verify_run(
+    lease: HeldLease, account: MeterAccount, request: AskVoucher
+) -> tuple[Walked, ChainPosition]:
+    """Return the records to pay and where their chain ends.
+
+    Raises:
+        PeerError: A record breaks the chain or the terms, an invocation is charged twice, the
+            window is exceeded, or the sums differ from what was asked or batched.
+    """
+    if len(request.records) > lease.terms.window_calls:
+        sentence = f"At most {lease.terms.window_calls} calls may be unsigned; this asks for more."
+        raise PeerError("meter.voucher.window", sentence)
+    meter = account.meter
+    walked = [
+        (raw, verify_usage(raw, lease=lease.lease_id, terms=lease.terms, meter=meter))
+        for raw in request.records
+    ]
+    _refuse_double_charge(lease, walked)
+    position = walk_chain(account.signed, walked)
+    if (position.seq, position.total_microcredits) != (
+        request.through_seq,
+        request.total_microcredits,
+    ):
+        sentence = "The records do not add up to the sum that is asked for."
+        raise PeerError("meter.voucher.sum", sentence)
+    if request.batch is not None:
+        batch = verify_batch(request.batch, lease=lease.lease_id, meter_key=account.meter_key)
+        if position_of(batch) != position:
+            sentence = "The runner's batch stands at another position than the records."
+            raise PeerError("meter.batch.differs", sentence)
+    return walked, position
+
+
+def _refuse_double_charge(lease: HeldLease, walked: Walked) -> None:
+    charged = dict(lease.paid)
+    for _, usage in walked:
+        if usage.amount_microcredits and usage.invocation in charged:
+            sentence = f"Invocation {usage.invocation} is charged a second time; it is owed once."
+            raise PeerError("meter.record.charged-twice", sentence)
+        if usage.amount_microcredits:
+            charged[usage.invocation] = None

@@ -1,0 +1,462 @@
+"""The lending side: offers, leases, sessions of our runner, and calls executed under them."""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import msgspec
+
+from mutualedge.attest import MeterAttestation, Placement
+from mutualedge.errors import MutualEdgeError, PeerError, RefusedByPolicy
+from mutualedge.ledger import LeaseStatus
+from mutualedge.market import Agreement, Offer
+from mutualedge.meter import CHAIN_START, UsageRecord, verify_voucher
+from mutualedge.model import (
+    NS_PER_MS,
+    NS_PER_S,
+    InvocationId,
+    LeaseId,
+    format_instant,
+)
+from mutualedge.node.books import Books
+from mutualedge.node.collector import Collector
+from mutualedge.node.dispatcher import Dispatcher
+from mutualedge.node.lease_rows import last_replies, restore_leases, save_account, save_lease
+from mutualedge.node.leases import (
+    RECORD,
+    HeldLease,
+    MeterAccount,
+    MeteredCall,
+    RecordRow,
+    record_row_key,
+)
+from mutualedge.node.logbook import Logbook
+from mutualedge.node.station import Lending, Station
+from mutualedge.plan.admission import NotAdmitted, NotReleased, Reservation
+from mutualedge.protocol import (
+    AskOffer,
+    Breach,
+    Call,
+    CallDone,
+    Execute,
+    Executed,
+    FinishResponder,
+    FinishSession,
+    FrameRefused,
+    LeaseSigned,
+    OfferMade,
+    OpenResponder,
+    OpenSession,
+    ProposeLease,
+    Refused,
+    ResponderFinished,
+    ResponderOpened,
+    RunnerAnswer,
+    SessionOffered,
+    SessionReady,
+    StoreView,
+)
+from mutualedge.signing import (
+    Envelope,
+    canonical_bytes,
+    countersign,
+    parse_canonical,
+    sign_record,
+    verify_record,
+)
+
+OFFER_LIFE_NS = 60 * NS_PER_S
+"""An offer binds nobody; after a minute it says nothing about capacity any more."""
+
+LENT_MAX = 32
+"""Leases lent at once; each is a reservation of the processor."""
+
+SESSIONS_MAX = 8
+"""Sessions per lease kept open; a requester that restarts opens a new one."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Session:
+    """A session of our runner with a lease's requester."""
+
+    lease_id: LeaseId
+    meter_key: bytes
+    attestation: bytes
+    is_ready: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _CallState:
+    """One invocation of a lease: who waits for it, and its sealed reply once there is one."""
+
+    session: int
+    ask_ids: list[int] = field(default_factory=list)
+    reply: bytes = b""
+
+
+class Provider:
+    """Lends the node: signs leases, runs calls under them, and has them signed for."""
+
+    def __init__(
+        self,
+        station: Station,
+        dispatcher: Dispatcher,
+        logbook: Logbook,
+        books: Books,
+        store: StoreView,
+    ) -> None:
+        """Restore the leases that are not resolved, with their reservations and records."""
+        self._station = station
+        self._dispatcher = dispatcher
+        self._logbook = logbook
+        self._books = books
+        self._sessions: dict[int, _Session] = {}
+        self._last_session = 0
+        self._calls: dict[LeaseId, dict[InvocationId, _CallState]] = {}
+        self.leases = restore_leases(store, "lent")
+        self._collector = Collector(station, dispatcher, logbook, books)
+        for lease in self.leases.values():
+            self._reserve(lease.lease_id, lease.terms)
+            self._calls[lease.lease_id] = {
+                invocation: _CallState(session=call.session, reply=call.reply)
+                for invocation, call in last_replies(store, lease.lease_id).items()
+            }
+            self._collector.watch(lease, self._drop)
+
+    def make_offer(self, ask_id: int, request: AskOffer) -> None:
+        """Say what we would lend for this function."""
+        lending = self._lending()
+        if request.function != self._station.settings.function:
+            sentence = "This node has not loaded that function; ask for one it offers."
+            raise RefusedByPolicy("market.offer.function", sentence)
+        me, now_ns = self._station.me, self._station.now_ns
+        offer = Offer(
+            provider=me.enterprise,
+            node=me.node,
+            function=request.function,
+            budget_ns=lending.budget_ns,
+            period_ns=lending.period_ns,
+            deadline_ns=lending.deadline_ns,
+            price_microcredits=lending.price_microcredits,
+            assurance=self._station.consortium.trust.assurance,
+            expires=format_instant(now_ns + OFFER_LIFE_NS),
+        )
+        envelope = sign_record(offer, self._station.keys.node)
+        self._station.answer(ask_id, OfferMade(offer=envelope))
+
+    def _lending(self) -> Lending:
+        if self._station.settings.lending is None:
+            sentence = "This node lends nothing; its owner can set [lending] to change that."
+            raise RefusedByPolicy("market.offer.none", sentence)
+        return self._station.settings.lending
+
+    def sign_lease(self, ask_id: int, peer: str, request: ProposeLease) -> None:
+        """Countersign a proposed lease if its terms are ours and every promise still holds."""
+        envelope = request.agreement
+        claimed = parse_canonical(envelope.payload, Agreement)
+        key = self._station.consortium.member(claimed.requester).settlement_key
+        terms = verify_record(envelope, Agreement, key)
+        lease_id = LeaseId(envelope.payload_digest)
+        signed = countersign(envelope, self._station.keys.settlement)
+        if lease_id not in self.leases:
+            self._verify_terms(terms)
+            self._reserve(lease_id, terms)
+            lease = HeldLease(lease_id=lease_id, terms=terms, agreement=signed)
+            self.leases[lease_id] = lease
+            self._calls[lease_id] = {}
+            save_lease(self._station, "lent", lease)
+            self._collector.watch(lease, self._drop)
+            self._station.note("lease.signed", lease=lease_id, requester=peer)
+        self._station.answer(ask_id, LeaseSigned(agreement=signed))
+
+    def _verify_terms(self, terms: Agreement) -> None:
+        lending, me, settings = self._lending(), self._station.me, self._station.settings
+        offered = (me.enterprise, me.node, settings.function)
+        if (terms.provider, terms.node, terms.function) != offered:
+            sentence = "The proposal names another provider, node or function than this one."
+            raise PeerError("market.proposal.misplaced", sentence)
+        too_much = (
+            terms.budget_ns > lending.budget_ns
+            or terms.period_ns < lending.period_ns
+            or terms.deadline_ns < lending.deadline_ns
+        )
+        if too_much or terms.price_microcredits < lending.price_microcredits:
+            sentence = "The proposal asks for more, or pays less, than our offer says."
+            raise RefusedByPolicy("market.proposal.terms", sentence)
+        if terms.assurance != self._station.consortium.trust.assurance:
+            sentence = "The proposal asks for an assurance level this consortium does not have."
+            raise RefusedByPolicy("market.proposal.assurance", sentence)
+        if terms.ends_ns <= self._station.now_ns or len(self.leases) >= LENT_MAX:
+            sentence = f"The proposed window is over, or {LENT_MAX} leases are lent already."
+            raise RefusedByPolicy("market.proposal.window", sentence)
+
+    def _reserve(self, lease_id: LeaseId, terms: Agreement) -> None:
+        reservation = Reservation(
+            key=lease_id,
+            budget_ns=terms.budget_ns,
+            period_ns=terms.period_ns,
+            deadline_ns=terms.deadline_ns,
+        )
+        verdict = self._dispatcher.reserve(reservation)
+        if isinstance(verdict, NotAdmitted):
+            raise RefusedByPolicy(verdict.code, verdict.sentence)
+
+    def open_session(self, ask_id: int, request: OpenSession) -> None:
+        """Have the runner answer message 1 of a handshake for an open lease."""
+        lease = self._active(request.lease)
+        now_ms = self._station.now_ns // NS_PER_MS
+        self._last_session = max(self._last_session + 1, now_ms)
+        order = OpenResponder(
+            session=self._last_session,
+            agreement=lease.agreement,
+            trust_digest=self._station.trust_digest,
+            nonce=request.nonce,
+            message=request.message,
+        )
+        self._dispatcher.order(order, partial(self._on_opened, ask_id, lease))
+
+    def _active(self, lease_id: LeaseId) -> HeldLease:
+        lease = self.leases.get(lease_id)
+        if lease is None:
+            sentence = "No such lease is lent here; propose one."
+            raise PeerError("market.lease.unknown", sentence)
+        on_ledger = self._books.ledger.lease(lease_id)
+        if on_ledger is None or on_ledger.status is not LeaseStatus.OPEN:
+            sentence = "Our copy of the ledger does not show the lease as open; ask again."
+            raise RefusedByPolicy("market.lease.not-open", sentence)
+        if not lease.terms.starts_ns <= self._station.now_ns < lease.terms.ends_ns:
+            sentence = f"The lease runs from {lease.terms.starts} to {lease.terms.ends}."
+            raise RefusedByPolicy("market.lease.expired", sentence)
+        return lease
+
+    def _on_opened(self, ask_id: int, lease: HeldLease, answer: RunnerAnswer) -> None:
+        if not isinstance(answer, ResponderOpened):
+            self._refuse(ask_id, answer)
+            return
+        placement = self._placement(lease, answer)
+        attestation = MeterAttestation(
+            lease=lease.lease_id,
+            meter_key=answer.meter_key,
+            function=lease.terms.function,
+            backend="sgx",
+            handshake=answer.handshake,
+            evidence=answer.evidence,
+            collateral=self._station.settings.collateral,
+            placement=placement,
+        )
+        self._remember_session(answer, lease, canonical_bytes(attestation))
+        offered = SessionOffered(
+            session=answer.session,
+            message=answer.message,
+            collateral=attestation.collateral,
+            placement=placement,
+        )
+        self._station.answer(ask_id, offered)
+
+    def _placement(self, lease: HeldLease, answer: ResponderOpened) -> Envelope:
+        me = self._station.me
+        placement = Placement(
+            lease=lease.lease_id,
+            node=me.node,
+            platform=me.platform,
+            handshake=answer.handshake,
+            at=format_instant(self._station.now_ns),
+        )
+        return sign_record(placement, self._station.keys.node)
+
+    def _remember_session(
+        self, answer: ResponderOpened, lease: HeldLease, attestation: bytes
+    ) -> None:
+        mine = [key for key, s in self._sessions.items() if s.lease_id == lease.lease_id]
+        for key in mine[: max(0, len(mine) + 1 - SESSIONS_MAX)]:
+            del self._sessions[key]
+        self._sessions[answer.session] = _Session(
+            lease_id=lease.lease_id, meter_key=answer.meter_key, attestation=attestation
+        )
+
+    def finish_session(self, ask_id: int, request: FinishSession) -> None:
+        """Have the runner take message 3; inside is the voucher that opens the account."""
+        session = self._session(request.lease, request.session)
+        order = FinishResponder(session=request.session, message=request.message)
+        self._dispatcher.order(order, partial(self._on_finished, ask_id, request.session, session))
+
+    def _session(self, lease_id: LeaseId, session_id: int) -> _Session:
+        session = self._sessions.get(session_id)
+        if session is None or session.lease_id != lease_id:
+            sentence = "The runner that held this session is gone; open a new one."
+            raise PeerError("session.unknown", sentence)
+        return session
+
+    def _on_finished(
+        self, ask_id: int, session_id: int, session: _Session, answer: RunnerAnswer
+    ) -> None:
+        if not isinstance(answer, ResponderFinished):
+            self._refuse(ask_id, answer)
+            return
+        lease = self.leases.get(session.lease_id)
+        if lease is None:
+            self._refuse(ask_id, answer)
+            return
+        try:
+            account = self._account(lease, session, answer.opening)
+        except MutualEdgeError as error:
+            refused = Refused(code=error.code, sentence=error.sentence)
+            self._station.answer(ask_id, refused)
+            return
+        session.is_ready = True
+        save_account(self._station, lease, account)
+        self._station.note("session.opened", lease=lease.lease_id, meter=account.meter)
+        self._station.answer(ask_id, SessionReady(session=session_id))
+
+    def _account(self, lease: HeldLease, session: _Session, opening: Envelope) -> MeterAccount:
+        requester = self._station.consortium.member(lease.terms.requester)
+        voucher = verify_voucher(
+            opening, lease=lease.lease_id, requester_key=requester.settlement_key
+        )
+        if voucher.meter_key != session.meter_key or voucher.through_seq != 0:
+            sentence = "The opening voucher must name this session's meter key and owe nothing."
+            raise PeerError("meter.voucher.opening", sentence)
+        existing = lease.accounts.get(voucher.meter)
+        if existing is None:
+            existing = lease.accounts[voucher.meter] = MeterAccount(
+                meter_key=session.meter_key,
+                attestation=session.attestation,
+                voucher=opening,
+                signed=CHAIN_START,
+            )
+        return existing
+
+    def call(self, ask_id: int, request: Call) -> None:
+        """Run a sealed call, or hand out the reply it already has."""
+        lease = self._active(request.lease)
+        known = self._calls[lease.lease_id].get(request.invocation)
+        if known is not None and known.session == request.session:
+            self._repeat(ask_id, known)
+            return
+        session = self._session(request.lease, request.session)
+        if not session.is_ready:
+            raise PeerError("session.unfinished", "The handshake is not finished; send message 3.")
+        self._check_window(lease)
+        self._execute(ask_id, lease, request)
+
+    def _repeat(self, ask_id: int, known: _CallState) -> None:
+        if known.reply:
+            self._station.answer(ask_id, CallDone(record=known.reply))
+        else:
+            known.ask_ids.append(ask_id)
+
+    def _check_window(self, lease: HeldLease) -> None:
+        """Stop at W: what is unsigned is what we may lose."""
+        oldest_ns = lease.oldest_open_ns
+        in_flight = sum(not state.reply for state in self._calls[lease.lease_id].values())
+        full = lease.open_calls + in_flight >= lease.terms.window_calls
+        window_ns = lease.terms.window_ms * NS_PER_MS
+        old = oldest_ns is not None and self._station.now_ns - oldest_ns >= window_ns
+        if full or old:
+            self._collector.collect(lease)
+            sentence = "Too much of this lease is unsigned; answer our request for a voucher."
+            raise RefusedByPolicy("meter.window.exceeded", sentence)
+
+    def _execute(self, ask_id: int, lease: HeldLease, request: Call) -> None:
+        calls = self._calls[lease.lease_id]
+        order = Execute(
+            job=self._dispatcher.next_job_id(),
+            session=request.session,
+            invocation=request.invocation,
+            record=request.record,
+            billable=request.invocation not in lease.paid and request.invocation not in calls,
+        )
+        state = _CallState(session=request.session, ask_ids=[ask_id])
+        on_answer = partial(self._on_executed, lease, request.invocation, state)
+        not_released = None
+        if self._dispatcher.is_ready:
+            not_released = self._dispatcher.accept_promised(
+                order,
+                reservation_key=lease.lease_id,
+                budget_ns=lease.terms.budget_ns,
+                on_answer=on_answer,
+            )
+        if not self._dispatcher.is_ready or isinstance(not_released, NotReleased):
+            self._refuse_inside_lease(ask_id, lease, request.invocation, not_released)
+            return
+        calls[request.invocation] = state
+
+    def _refuse_inside_lease(
+        self,
+        ask_id: int,
+        lease: HeldLease,
+        invocation: InvocationId,
+        reason: NotReleased | None,
+    ) -> None:
+        """Refuse what a lease promised; too fast is the requester's fault, the rest is ours."""
+        code = reason.code if reason else "node.runner.absent"
+        sentence = reason.sentence if reason else "The runner is being restarted; ask again."
+        breach = None
+        if reason is None:
+            record = Breach(lease=lease.lease_id, invocation=invocation, code=code)
+            breach = sign_record(record, self._station.keys.node)
+        self._station.answer(ask_id, Refused(code=code, sentence=sentence, breach=breach))
+
+    def _on_executed(
+        self,
+        lease: HeldLease,
+        invocation: InvocationId,
+        state: _CallState,
+        answer: RunnerAnswer,
+    ) -> None:
+        if not isinstance(answer, Executed):
+            self._calls.get(lease.lease_id, {}).pop(invocation, None)
+            for ask_id in state.ask_ids:
+                self._refuse(ask_id, answer)
+            return
+        usage = parse_canonical(answer.usage, UsageRecord)
+        state.reply = answer.reply
+        self._keep(lease, usage, answer, state.session)
+        for ask_id in state.ask_ids:
+            self._station.answer(ask_id, CallDone(record=answer.reply))
+        state.ask_ids = []
+        if lease.open_calls >= lease.terms.window_calls // 2:
+            self._collector.collect(lease)
+
+    def _keep(self, lease: HeldLease, usage: UsageRecord, answer: Executed, session: int) -> None:
+        """Record, log entry and (in the row) the reply to deliver: one transaction."""
+        account = lease.accounts[usage.meter]
+        account.calls[usage.seq] = MeteredCall(
+            raw=answer.usage,
+            usage=usage,
+            session=session,
+            reply=answer.reply,
+            at_ns=self._station.now_ns,
+        )
+        if usage.amount_microcredits:
+            lease.paid[usage.invocation] = None
+        key = record_row_key(lease.lease_id, usage.meter, usage.seq)
+        row = RecordRow(usage=answer.usage, session=session, reply=answer.reply)
+        self._station.write(RECORD, key, msgspec.msgpack.encode(row))
+        self._logbook.append("record", answer.usage, RECORD, key)
+        self._collector.expect(lease)
+
+    def _refuse(self, ask_id: int, answer: RunnerAnswer) -> None:
+        if isinstance(answer, FrameRefused):
+            refused = Refused(code=answer.code, sentence=answer.sentence)
+        else:
+            refused = Refused(code="node.runner.confused", sentence="The runner misbehaved.")
+        self._station.answer(ask_id, refused)
+
+    def runner_lost(self) -> None:
+        """Forget every session; their requesters open new ones when told."""
+        self._sessions.clear()
+
+    def ledger_moved(self) -> None:
+        """Let go of leases that the ledger resolved."""
+        for lease in tuple(self.leases.values()):
+            on_ledger = self._books.ledger.lease(lease.lease_id)
+            if on_ledger is not None and on_ledger.is_resolved:
+                self._drop(lease)
+
+    def _drop(self, lease: HeldLease) -> None:
+        lease.is_resolved = True
+        save_lease(self._station, "lent", lease)
+        self._dispatcher.release_reservation(lease.lease_id)
+        del self.leases[lease.lease_id]
+        del self._calls[lease.lease_id]
+        self._station.note("lease.resolved", lease=lease.lease_id, role="provider")

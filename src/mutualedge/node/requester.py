@@ -1,0 +1,183 @@
+"""The borrowing side: calls booked on leases, sealed for the runner, and paid when signed for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from mutualedge.errors import MutualEdgeError, PeerError
+from mutualedge.meter import UsageRecord, verify_usage
+from mutualedge.model import InvocationId, KeyId, LeaseId
+from mutualedge.node.borrower import Borrower
+from mutualedge.node.leases import HeldLease, MeteredCall
+from mutualedge.node.links import Link
+from mutualedge.node.station import Station
+from mutualedge.plan.admission import Booked
+from mutualedge.protocol import (
+    Call,
+    CallDone,
+    LateReply,
+    Refused,
+    Reply,
+    Unanswered,
+)
+
+RETRIES_MAX = 3
+"""Times one call is repeated before it counts as failed; each repeat is the same question."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """The partner's runner executed the call."""
+
+    response: bytes
+    status: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The call has no result; it may have been executed and may be charged, once."""
+
+    code: str
+    sentence: str
+
+
+OnResult = Callable[[Served | Failed], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Calling:
+    """One call on its way."""
+
+    lease: HeldLease
+    link: Link
+    invocation: InvocationId
+    record: bytes
+    deadline_ns: int
+    on_result: OnResult
+    tries: int = 0
+
+
+class Requester:
+    """Places calls on borrowed leases; no round trip decides where."""
+
+    def __init__(self, station: Station, borrower: Borrower) -> None:
+        """Share the leases that the borrower acquires."""
+        self._station = station
+        self._borrower = borrower
+
+    def call(
+        self, invocation: InvocationId, request: bytes, deadline_ns: int, on_result: OnResult
+    ) -> Failed | None:
+        """Book the call on the first lease that keeps its deadline, and send it.
+
+        Returns:
+            Why no lease can, or nothing: then ``on_result`` is called exactly once.
+        """
+        reason = Failed(code="market.lease.none", sentence="No lease is open; borrow one first.")
+        for lease, link in self._borrower.ready():
+            booked = self._borrower.slots[lease.lease_id].book(
+                lease.terms.budget_ns, self._station.now_ns, deadline_ns
+            )
+            if isinstance(booked, Booked):
+                calling = _Calling(
+                    lease=lease,
+                    link=link,
+                    invocation=invocation,
+                    record=link.seal(invocation, request),
+                    deadline_ns=deadline_ns,
+                    on_result=on_result,
+                )
+                self._send(calling)
+                return None
+            reason = Failed(code=booked.code, sentence=booked.sentence)
+        return reason
+
+    def _send(self, calling: _Calling) -> None:
+        calling.tries += 1
+        remaining_ns = calling.deadline_ns - self._station.now_ns
+        request = Call(
+            lease=calling.lease.lease_id,
+            session=calling.link.session,
+            invocation=calling.invocation,
+            record=calling.record,
+            remaining_ns=remaining_ns,
+        )
+        patience_ns = max(1, remaining_ns // (1 + RETRIES_MAX - calling.tries))
+        on_reply = partial(self._on_reply, calling)
+        self._station.ask(calling.lease.terms.provider, request, on_reply, patience_ns)
+
+    def _on_reply(self, calling: _Calling, reply: Reply | Unanswered) -> None:
+        match reply:
+            case CallDone(record=record):
+                self._on_done(calling, record)
+            case Unanswered(code=code, sentence=sentence):
+                if calling.tries < RETRIES_MAX and self._station.now_ns < calling.deadline_ns:
+                    self._send(calling)
+                else:
+                    calling.on_result(Failed(code=code, sentence=sentence))
+            case Refused(code=code, sentence=sentence, breach=breach):
+                self._on_refused(calling, code, breach is not None)
+                calling.on_result(Failed(code=code, sentence=sentence))
+            case other:
+                sentence = f"The partner answered a call with {type(other).__name__}."
+                calling.on_result(Failed(code="protocol.reply.misplaced", sentence=sentence))
+
+    def _on_refused(self, calling: _Calling, code: str, is_breach: bool) -> None:  # noqa: FBT001
+        calling.link.forget(calling.invocation)
+        if code.startswith("session."):
+            self._borrower.drop_link(calling.lease.lease_id, calling.link)
+        if is_breach:
+            self._station.note("lease.breached", lease=calling.lease.lease_id, code=code)
+
+    def _on_done(self, calling: _Calling, record: bytes) -> None:
+        try:
+            result = self._take(calling.lease, calling.link, record)
+        except MutualEdgeError as error:
+            self._station.note("reply.refused", lease=calling.lease.lease_id, code=error.code)
+            calling.on_result(Failed(code=error.code, sentence=error.sentence))
+            return
+        calling.on_result(result)
+
+    def _take(self, lease: HeldLease, link: Link, record: bytes) -> Served:
+        """Open a sealed reply and keep its usage record until we sign for it.
+
+        Raises:
+            PeerError: Forged, replayed, or its record is not one this lease allows.
+        """
+        usage, raw, response = link.open(record)
+        account = lease.accounts[KeyId(usage.meter)]
+        verified = verify_usage(raw, lease=lease.lease_id, terms=lease.terms, meter=account.meter)
+        if verified.seq > account.signed.seq:
+            account.calls.setdefault(
+                verified.seq,
+                MeteredCall(
+                    raw=raw,
+                    usage=verified,
+                    session=link.session,
+                    reply=b"",
+                    at_ns=self._station.now_ns,
+                ),
+            )
+        link.forget(verified.invocation)
+        return Served(response=response, status=verified.status, provider=lease.terms.provider)
+
+    def is_awaited(self, lease_id: LeaseId, usage: UsageRecord) -> bool:
+        """Tell whether we sent this invocation in a session that still lives, without reply."""
+        link = self._borrower.links.get(lease_id)
+        return link is not None and link.awaits(usage.invocation)
+
+    def take_late(self, lease_id: LeaseId, late: LateReply) -> None:
+        """Open a reply that comes with a request for a voucher and keep its record.
+
+        Raises:
+            PeerError: Forged, replayed, or its record is not one this lease allows.
+        """
+        link = self._borrower.links.get(lease_id)
+        if link is None or link.session != late.session:
+            return
+        lease = self._borrower.leases.get(lease_id)
+        if lease is None:
+            sentence = "A late reply came for a lease we do not hold."
+            raise PeerError("market.lease.unknown", sentence)
+        self._take(lease, link, late.record)

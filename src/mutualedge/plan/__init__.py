@@ -1,0 +1,1 @@
+"""What runs where and when: planning beforehand, admission at the moment of need."""

@@ -1,0 +1,57 @@
+"""What stands inside the encryption, between requester and runner only."""
+
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from mutualedge.errors import PeerError
+from mutualedge.model import Bytes32, HexInvocationId
+
+T = TypeVar("T")
+
+EVIDENCE_BYTES_MAX = 32_768
+"""Largest evidence accepted: an SGX quote with its certificate chain has about 5 KiB."""
+
+
+class RunnerHello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Payload of handshake message 2: who meters, and evidence bound to this handshake."""
+
+    meter_key: Bytes32
+    evidence: Annotated[bytes, msgspec.Meta(max_length=EVIDENCE_BYTES_MAX)]
+
+
+class SealedRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call's content; the invocation inside is the one that counts."""
+
+    invocation: HexInvocationId
+    request: bytes
+
+
+class SealedReply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A result and the usage record of making it, authenticated together by the session."""
+
+    usage: bytes
+    response: bytes
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders: dict[object, msgspec.msgpack.Decoder[object]] = {}
+
+
+def encode_sealed(value: RunnerHello | SealedRequest | SealedReply) -> bytes:
+    """Return the MessagePack bytes to encrypt."""
+    return _encoder.encode(value)
+
+
+def parse_sealed(raw: bytes, kind: type[T]) -> T:
+    """Return the decrypted content.
+
+    Raises:
+        PeerError: The authenticated peer sent something else.
+    """
+    decoder = _decoders.setdefault(kind, msgspec.msgpack.Decoder(kind))
+    try:
+        return decoder.decode(raw)  # type: ignore[return-value]  # a decoder of `kind`
+    except msgspec.DecodeError as error:
+        sentence = f"The peer's session content is not a {kind.__name__}: {error}."
+        raise PeerError("protocol.sealed.malformed", sentence) from error

@@ -1,0 +1,188 @@
+"""A real consortium on this machine for tests: hub, two linked enterprises, a rival outside."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mutualedge.adapters.nats import (
+    EnterpriseServer,
+    HubLink,
+    HubServer,
+    LocalUser,
+    NatsClient,
+    NatsServer,
+    Nkey,
+    Partner,
+    PasswordLogin,
+    Request,
+    Role,
+    TlsFiles,
+    TokenLogin,
+    Unreachable,
+    account_token,
+    activation_token,
+    client_user_token,
+    connect,
+    credentials_text,
+    leaf_user_token,
+    operator_token,
+    start_server,
+)
+from mutualedge.adapters.nats.credentials import _user_token, _Validity
+from mutualedge.identity.certificates import (
+    SpiffeIdentity,
+    create_authority,
+    generate_private_key,
+    issue_certificate,
+    public_key_of,
+)
+from mutualedge.model import NS_PER_S, EnterpriseId
+from mutualedge.signing import Entropy
+
+HOUR_NS = 3600 * NS_PER_S
+NAMES = tuple(EnterpriseId(name) for name in ("bakery", "harbour", "rival", "hub"))
+BAKERY, HARBOUR, RIVAL, HUB = NAMES
+
+
+def seed(text: str) -> bytes:
+    return text.encode().ljust(32, b".")
+
+
+@dataclass(kw_only=True)
+class Consortium:
+    """Keys and servers; every enterprise may call every other, except the rival, which may not."""
+
+    folder: Path
+    stack: AsyncExitStack
+    now_ns: int = field(default_factory=time.time_ns)
+    entropy: Entropy = field(default_factory=lambda: Entropy(b"t" * 32))
+    servers: dict[EnterpriseId, NatsServer] = field(default_factory=dict)
+    reported: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.authority = create_authority("test", entropy=self.entropy, now_ns=self.now_ns)
+        self.operator = Nkey(Role.OPERATOR, seed("operator"))
+        self.accounts = {name: Nkey(Role.ACCOUNT, seed(name)) for name in NAMES}
+
+    def tls(self, enterprise: str) -> TlsFiles:
+        key = generate_private_key(self.entropy)
+        certificate = issue_certificate(
+            self.authority,
+            public_key_pem=public_key_of(key),
+            identity=SpiffeIdentity(consortium="test", enterprise=enterprise, role="leaf"),
+            now_ns=self.now_ns,
+        )
+        root = self.authority.certificate_pem
+        return TlsFiles(certificate_pem=certificate, private_key_pem=key, root_pem=root)
+
+    def partner(self, importer: EnterpriseId, exporter: EnterpriseId) -> Partner:
+        """Return the exporter's leave; the rival shows one that was given to somebody else."""
+        shown = BAKERY if importer == RIVAL else importer
+        activation = activation_token(
+            self.accounts[exporter],
+            importer=self.accounts[shown].public,
+            now_ns=self.now_ns,
+            lifetime_ns=HOUR_NS,
+        )
+        account = self.accounts[exporter].public
+        return Partner(name=exporter, account=account, activation=activation)
+
+    def account(self, name: EnterpriseId) -> str:
+        return account_token(
+            self.operator,
+            account=self.accounts[name].public,
+            name=name,
+            partners=[self.partner(name, each) for each in NAMES if each != name],
+            now_ns=self.now_ns,
+        )
+
+    def hub_settings(self, *names: EnterpriseId) -> HubServer:
+        return HubServer(
+            name="hub",
+            operator_token=operator_token(self.operator, consortium="test", now_ns=self.now_ns),
+            account_tokens={self.accounts[n].public: self.account(n) for n in names or NAMES},
+            tls=self.tls("hub"),
+        )
+
+    async def start_hub(self, *, leaf_port: int = 0) -> NatsServer:
+        settings = replace(self.hub_settings(), leaf_port=leaf_port)
+        server = await start_server(settings, self.folder / "hub")
+        self.servers[HUB] = await self.stack.enter_async_context(server)
+        return server
+
+    def enterprise_settings(self, name: EnterpriseId) -> EnterpriseServer:
+        user = Nkey(Role.USER, seed(f"{name}-leaf"))
+        token = leaf_user_token(
+            self.accounts[name],
+            user=user.public,
+            name=name,
+            now_ns=self.now_ns,
+            lifetime_ns=HOUR_NS,
+        )
+        hub_port = self.servers[HUB].leaf_port
+        assert hub_port is not None
+        link = HubLink(
+            host="127.0.0.1",
+            port=hub_port,
+            credentials=credentials_text(token, user),
+            tls=self.tls(name),
+        )
+        node, device = (LocalUser(name=n, password=f"{n}-secret") for n in ("node", "press"))
+        return EnterpriseServer(name=name, node_user=node, device_users=(device,), hub=link)
+
+    async def start_enterprise(self, name: EnterpriseId) -> NatsServer:
+        server = await start_server(self.enterprise_settings(name), self.folder / name)
+        self.servers[name] = await self.stack.enter_async_context(server)
+        return server
+
+    async def connect(self, enterprise: EnterpriseId, user: str = "node") -> NatsClient:
+        url = self.servers[enterprise].client_url
+        login = PasswordLogin(user=user, password=f"{user}-secret")
+        client = await connect(url, login, name=f"{enterprise}-{user}", report=self.report)
+        return await self.stack.enter_async_context(client)
+
+    async def connect_hub(self, signer: Nkey, *, is_confined: bool = True) -> NatsClient:
+        """Connect at the hub as a user whom this account key signed."""
+        user = Nkey(Role.USER, seed("hub-process"))
+        if is_confined:
+            token = client_user_token(
+                signer, user=user.public, name="hub", now_ns=self.now_ns, lifetime_ns=HOUR_NS
+            )
+        else:
+            validity = _Validity(now_ns=self.now_ns, lifetime_ns=HOUR_NS)
+            token = _user_token(signer, user.public, "spy", {}, validity)
+        url = self.servers[HUB].client_url
+        login = TokenLogin(token=token, key=user)
+        client = await connect(url, login, name="hub", report=self.report)
+        return await self.stack.enter_async_context(client)
+
+    def report(self, event: str, detail: str) -> None:
+        self.reported.append((event, detail))
+
+
+@asynccontextmanager
+async def consortium(folder: Path, *enterprises: EnterpriseId) -> AsyncIterator[Consortium]:
+    """Run a hub and these enterprises' servers until the block ends."""
+    async with AsyncExitStack() as stack:
+        world = Consortium(folder=folder, stack=stack)
+        await world.start_hub()
+        for name in enterprises:
+            await world.start_enterprise(name)
+        yield world
+
+
+async def echo(request: Request) -> bytes:
+    return request.payload
+
+
+async def wait_answer(client: NatsClient, subject: str, *, timeout_s: float = 10.0) -> bytes:
+    """Return the first answer on a subject whose way has yet to open."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            try:
+                return await client.request(subject, b"ping", timeout_s=0.2)
+            except Unreachable:
+                await asyncio.sleep(0.02)

@@ -1,0 +1,114 @@
+"""Non-preemptive EDF, executed: an exhaustive search for a missed deadline, and a driver.
+
+Written from the execution model alone; shares no formula with the tests of admission.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+from mutualedge.plan.admission import ProcessorSnapshot, Reservation
+
+STATES_MAX = 150_000
+"""Reachable states before the search gives up (`TooLargeError`): a few seconds."""
+
+
+class TooLargeError(Exception):
+    """The search space is larger than a test should explore."""
+
+
+class Waiting(NamedTuple):
+    """A job in the search; instants count from the state's own present."""
+
+    deadline: int
+    release: int
+    budget: int
+
+
+class State(NamedTuple):
+    """Everything that decides the future, relative to the present.
+
+    ``running`` is (remaining budget, deadline); ``gaps`` the time until each reservation may
+    release again; ``just_started`` whether a job was chosen at this instant already.
+    """
+
+    running: tuple[int, int] | None
+    pending: tuple[Waiting, ...]
+    gaps: tuple[int, ...]
+    just_started: bool
+
+
+def state_of(snapshot: ProcessorSnapshot, now_ns: int) -> State:
+    """Translate a processor's snapshot for the search."""
+    running = snapshot.running
+    return State(
+        running=None
+        if running is None
+        else (
+            running.started_ns + running.job.budget_ns - now_ns,
+            running.job.deadline_ns - now_ns,
+        ),
+        pending=tuple(
+            Waiting(job.deadline_ns - now_ns, max(0, job.release_ns - now_ns), job.budget_ns)
+            for job in snapshot.pending
+        ),
+        gaps=tuple(max(0, next_ns - now_ns) for next_ns in snapshot.next_releases_ns),
+        just_started=running is not None and running.started_ns == now_ns,
+    )
+
+
+def can_miss(reservations: Sequence[Reservation], start: State) -> bool:
+    """Tell whether some arrival pattern and some execution times up to budgets miss a deadline.
+
+    Raises:
+        TooLargeError: More states are reachable than the search may visit.
+    """
+    seen = {start}
+    frontier = [start]
+    while frontier:
+        for state in _successors(reservations, frontier.pop()):
+            due = [job.deadline for job in state.pending]
+            if state.running is not None:
+                due.append(state.running[1] - state.running[0] + 1)
+            if min(due, default=1) <= 0:
+                return True
+            if state not in seen:
+                seen.add(state)
+                frontier.append(state)
+        if len(seen) > STATES_MAX:
+            raise TooLargeError
+    return False
+
+
+def _successors(reservations: Sequence[Reservation], state: State) -> Iterator[State]:
+    """Yield every state one tick later: arrivals, then the choice, then a tick of work."""
+    free = () if state.just_started else [i for i, gap in enumerate(state.gaps) if gap == 0]
+    for count in range(len(free) + 1):
+        for arriving in combinations(free, count):
+            pending = list(state.pending)
+            gaps = list(state.gaps)
+            for index in arriving:
+                each = reservations[index]
+                pending.append(Waiting(each.deadline_ns, 0, each.budget_ns))
+                gaps[index] = each.period_ns
+            pending.sort(key=lambda job: job.deadline)
+            yield from _tick(state.running, pending, gaps)
+
+
+def _tick(
+    running: tuple[int, int] | None, pending: list[Waiting], gaps: list[int]
+) -> Iterator[State]:
+    """Yield the states after one tick: the running job goes on, or ends within this tick."""
+    if running is None:
+        ready = [job for job in pending if job.release == 0]
+        if ready:
+            pending = [job for job in pending if job is not ready[0]]
+            running = (ready[0].budget, ready[0].deadline)
+    waiting = tuple(
+        Waiting(job.deadline - 1, max(0, job.release - 1), job.budget) for job in pending
+    )
+    later = tuple(max(0, gap - 1) for gap in gaps)
+    yield State(running=None, pending=waiting, gaps=later, just_started=False)
+    if running is not None and running[0] > 1:
+        still = (running[0] - 1, running[1] - 1)
+        yield State(running=still, pending=waiting, gaps=later, just_started=False)
