@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from mutualedge.adapters.nats import (
     EnterpriseServer,
@@ -47,6 +48,12 @@ NAMES = tuple(EnterpriseId(name) for name in ("bakery", "harbour", "rival", "hub
 BAKERY, HARBOUR, RIVAL, HUB = NAMES
 
 
+class MakeToken(Protocol):
+    def __call__(
+        self, account: Nkey, *, user: str, name: str, now_ns: int, lifetime_ns: int
+    ) -> str: ...
+
+
 def seed(text: str) -> bytes:
     return text.encode().ljust(32, b".")
 
@@ -58,6 +65,7 @@ class Consortium:
     folder: Path
     stack: AsyncExitStack
     now_ns: int = field(default_factory=time.time_ns)
+    leaves_confined: bool = True
     entropy: Entropy = field(default_factory=lambda: Entropy(b"t" * 32))
     servers: dict[EnterpriseId, NatsServer] = field(default_factory=dict)
     reported: list[tuple[str, str]] = field(default_factory=list)
@@ -115,13 +123,7 @@ class Consortium:
 
     def enterprise_settings(self, name: EnterpriseId) -> EnterpriseServer:
         user = Nkey(Role.USER, seed(f"{name}-leaf"))
-        token = leaf_user_token(
-            self.accounts[name],
-            user=user.public,
-            name=name,
-            now_ns=self.now_ns,
-            lifetime_ns=HOUR_NS,
-        )
+        token = self.user_token(leaf_user_token, self.accounts[name], user, self.leaves_confined)
         hub_port = self.servers[HUB].leaf_port
         assert hub_port is not None
         link = HubLink(
@@ -147,17 +149,20 @@ class Consortium:
     async def connect_hub(self, signer: Nkey, *, is_confined: bool = True) -> NatsClient:
         """Connect at the hub as a user whom this account key signed."""
         user = Nkey(Role.USER, seed("hub-process"))
-        if is_confined:
-            token = client_user_token(
-                signer, user=user.public, name="hub", now_ns=self.now_ns, lifetime_ns=HOUR_NS
-            )
-        else:
-            validity = _Validity(now_ns=self.now_ns, lifetime_ns=HOUR_NS)
-            token = _user_token(signer, user.public, "spy", {}, validity)
-        url = self.servers[HUB].client_url
+        token = self.user_token(client_user_token, signer, user, is_confined)
         login = TokenLogin(token=token, key=user)
+        url = self.servers[HUB].client_url
         client = await connect(url, login, name="hub", report=self.report)
         return await self.stack.enter_async_context(client)
+
+    def user_token(self, make: MakeToken, signer: Nkey, user: Nkey, is_confined: bool) -> str:
+        """Return the product's token for a user, or one with every right in its account."""
+        if is_confined:
+            return make(
+                signer, user=user.public, name="test", now_ns=self.now_ns, lifetime_ns=HOUR_NS
+            )
+        validity = _Validity(now_ns=self.now_ns, lifetime_ns=HOUR_NS)
+        return _user_token(signer, user.public, "test", {}, validity)
 
     def report(self, event: str, detail: str) -> None:
         self.reported.append((event, detail))

@@ -5,9 +5,17 @@ Written from the execution model alone; shares no formula with the tests of admi
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from random import Random
 from typing import NamedTuple
 
-from mutualedge.plan.admission import ProcessorSnapshot, Reservation
+from mutualedge.plan.admission import (
+    Admitted,
+    Job,
+    Processor,
+    ProcessorSnapshot,
+    Released,
+    Reservation,
+)
 
 STATES_MAX = 150_000
 """Reachable states before the search gives up (`TooLargeError`): a few seconds."""
@@ -112,3 +120,68 @@ def _tick(
     if running is not None and running[0] > 1:
         still = (running[0] - 1, running[1] - 1)
         yield State(running=still, pending=waiting, gaps=later, just_started=False)
+
+
+class Arrival(NamedTuple):
+    """What reaches a driven processor: a job to admit, or one of a reservation (``budget_ns``)."""
+
+    at_ns: int
+    key: str
+    job: Job | None = None
+    reservation_key: str = ""
+    budget_ns: int = 0
+
+
+class Run(NamedTuple):
+    """What a driven processor did: accepted deadlines and finishes, by job key."""
+
+    deadlines_ns: dict[str, int]
+    finishes_ns: dict[str, int]
+
+    def missed(self) -> list[str]:
+        """Return the accepted jobs that finished late or not at all."""
+        return [
+            key
+            for key, deadline_ns in self.deadlines_ns.items()
+            if self.finishes_ns.get(key, deadline_ns + 1) > deadline_ns
+        ]
+
+
+def drive(processor: Processor, arrivals: Sequence[Arrival], execution: Random | None) -> Run:
+    """Execute non-preemptive EDF event by event until everything accepted is done.
+
+    Jobs take their whole budget, or a random part of it when ``execution`` is given.
+    """
+    run = Run({}, {})
+    queue = sorted(arrivals, key=lambda arrival: arrival.at_ns)
+    now_ns = ends_ns = 0
+    while queue or processor.next_release_ns() is not None or processor.snapshot().running:
+        running = processor.snapshot().running
+        if running is not None and ends_ns <= now_ns:
+            processor.finish(running.job.key, now_ns)
+            run.finishes_ns[running.job.key] = now_ns
+            running = None
+        while queue and queue[0].at_ns <= now_ns:
+            _deliver(processor, queue.pop(0), now_ns, run)
+        job = processor.next_job(now_ns)
+        if job is not None:
+            running = processor.start(job.key, now_ns)
+            ends_ns = now_ns + (execution.randint(1, job.budget_ns) if execution else job.budget_ns)
+        processor.validate()
+        release_ns = processor.next_release_ns()
+        wakes = [ends_ns] if running else [] if release_ns is None else [release_ns]
+        wakes += [queue[0].at_ns] if queue else []
+        now_ns = max(now_ns, min(wakes, default=now_ns))
+    return run
+
+
+def _deliver(processor: Processor, arrival: Arrival, now_ns: int, run: Run) -> None:
+    if arrival.job is not None:
+        if isinstance(processor.admit(arrival.job, now_ns), Admitted):
+            run.deadlines_ns[arrival.key] = arrival.job.deadline_ns
+        return
+    outcome = processor.release(
+        arrival.reservation_key, arrival.key, now_ns, budget_ns=arrival.budget_ns
+    )
+    if isinstance(outcome, Released):
+        run.deadlines_ns[arrival.key] = outcome.job.deadline_ns

@@ -1,4 +1,4 @@
-"""Double entry against a model: whatever is asked, in any order, mileage is neither made nor lost."""
+"""Double entry against a model: whatever is asked, mileage is neither made nor lost."""
 
 from dataclasses import dataclass
 

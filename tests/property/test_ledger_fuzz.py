@@ -22,7 +22,6 @@ from tests.unit.ledger_world import (
     BOLT,
     METER,
     NAMES,
-    World,
     agreement,
     batch,
     consortium,

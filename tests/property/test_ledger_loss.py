@@ -102,7 +102,7 @@ def test_an_honest_provider_loses_at_most_the_window(
     """One claim in time gets every voucher; without a denial it gets every call."""
     world, lease_id = ended_world()
     start_ns = world.now_ns
-    script = [(at_ms, requester_cheat(lease_id, *cheat)) for at_ms, *cheat in cheats]
+    script = [(at_ms, requester_cheat(lease_id, kind, total)) for at_ms, kind, total in cheats]
     for at_ms, action in sorted(script, key=lambda step: step[0]):
         if at_ms < claim_ms:
             world.at(start_ns + at_ms * NS_PER_MS)
@@ -125,10 +125,12 @@ def test_an_honest_provider_loses_at_most_the_window(
 
 @st.composite
 def provider_cheats(draw: st.DrawFn) -> list[tuple[int, tuple[int, int], tuple[int, int]]]:
-    """Draw when the provider claims which share of its vouchers and which invented batches."""
-    shares = st.tuples(*[st.integers(min_value=0, max_value=100)] * 2)
-    inventions = st.tuples(*[st.integers(min_value=0, max_value=700)] * 2)
-    return draw(st.lists(st.tuples(instants_ms, shares, inventions), min_size=1, max_size=5))
+    """Draw when the provider claims which share of its vouchers, and how many calls beyond."""
+    share = st.just(100) | st.integers(min_value=0, max_value=100)
+    invention = st.integers(min_value=0, max_value=WINDOW_CALLS // 2) | st.just(WINDOW_CALLS)
+    at_ms = st.just(DISPUTE_MS - 1) | instants_ms
+    one = st.tuples(at_ms, st.tuples(share, share), st.tuples(invention, invention))
+    return draw(st.lists(one, min_size=1, max_size=5))
 
 
 def cheating_claim(
@@ -138,8 +140,8 @@ def cheating_claim(
     signed = [total * share // 100 for total, share in zip(used.vouched, shares, strict=True)]
     vouchers = [voucher(lease_id, total, meter=m) for m, total in zip(METERS, signed, strict=True)]
     batches = [
-        batch(lease_id, count * CALL_MICROCREDITS, meter=meter)
-        for meter, count in zip(METERS, inventions, strict=True)
+        batch(lease_id, total + 1 + count * CALL_MICROCREDITS, meter=meter)
+        for meter, total, count in zip(METERS, signed, inventions, strict=True)
     ]
     return Claim(lease=lease_id, vouchers=tuple(vouchers), batches=tuple(batches))
 

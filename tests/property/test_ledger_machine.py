@@ -2,7 +2,13 @@
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from mutualedge.ledger import (
     Action,
@@ -19,6 +25,8 @@ from mutualedge.ledger import (
 from mutualedge.model import NS_PER_MS, EnterpriseId, LeaseId, Microcredits
 from mutualedge.signing import Envelope, SigningKey
 from tests.unit.ledger_world import (
+    ACME,
+    BOLT,
     CALL_MICROCREDITS,
     COST_MAX_MICROCREDITS,
     DISPUTE_MS,
@@ -26,6 +34,7 @@ from tests.unit.ledger_world import (
     METER,
     NAMES,
     OTHER_METER,
+    WINDOW_CALLS,
     World,
     agreement,
     batch,
@@ -35,7 +44,9 @@ from tests.unit.ledger_world import (
 )
 
 members = st.sampled_from(NAMES[:3])
-calls = st.integers(min_value=0, max_value=200) | st.just(COST_MAX_MICROCREDITS)
+calls = st.integers(min_value=0, max_value=60)
+extras = st.integers(min_value=0, max_value=WINDOW_CALLS + 1)
+totals = calls | st.just(COST_MAX_MICROCREDITS)
 meters = st.sampled_from((METER, OTHER_METER))
 
 
@@ -57,6 +68,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.sent.append(command)
         self.waiting.append(command)
 
+    @initialize(passed_ns=st.sampled_from((0, LEASE_NS)))
+    def lend_both_ways(self, passed_ns: int) -> None:
+        self.open(ACME, BOLT, 0)
+        self.open(BOLT, ACME, 0)
+        self.make_block()
+        self.world.wait(passed_ns)
+
     def lease_of(self, index: int) -> tuple[LeaseId, Lease] | None:
         lease_id = self.leases[index % len(self.leases)] if self.leases else None
         lease = self.world.ledger.lease(lease_id) if lease_id else None
@@ -70,7 +88,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(requester=members, provider=members, ahead=st.integers(min_value=-1, max_value=2))
     def open(self, requester: EnterpriseId, provider: EnterpriseId, ahead: int) -> None:
         if requester == provider:
-            return
+            provider = NAMES[(NAMES.index(requester) + 1) % 3]
         generous = SetLimit(
             debtor=requester, limit_microcredits=Microcredits(2 * COST_MAX_MICROCREDITS)
         )
@@ -81,7 +99,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.send(requester, OpenLease(agreement=document))
         self.leases.append(LeaseId(document.payload_digest))
 
-    @rule(index=st.integers(min_value=0), sender=members, count=calls)
+    @rule(index=st.integers(min_value=0), sender=members, count=totals)
     def settle(self, index: int, sender: EnterpriseId, count: int) -> None:
         found = self.lease_of(index)
         if found:
@@ -90,7 +108,7 @@ class LedgerMachine(RuleBasedStateMachine):
             total = count * CALL_MICROCREDITS
             self.send(sender, Settle(statement=statement(lease_id, total, *both)))
 
-    @rule(index=st.integers(min_value=0), vouched=calls, extra=calls, meter=meters)
+    @rule(index=st.integers(min_value=0), vouched=calls, extra=extras, meter=meters)
     def claim(self, index: int, vouched: int, extra: int, meter: SigningKey) -> None:
         found = self.lease_of(index)
         if found:
@@ -121,8 +139,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def send_again(self, index: int) -> None:
         self.waiting.append(self.sent[index % len(self.sent)])
 
-    @rule(step_ms=st.sampled_from((1, 20_000, 60_000, DISPUTE_MS)))
+    @rule(step_ms=st.sampled_from((1, 30_000, 60_000, 61_000, DISPUTE_MS)))
     def wait(self, step_ms: int) -> None:
+        self.make_block()
         self.world.wait(step_ms * NS_PER_MS)
 
     @rule()

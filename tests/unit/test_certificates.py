@@ -30,10 +30,9 @@ def authority(consortium: str = "valley", seed: bytes = b"a" * 32) -> Authority:
     return create_authority(consortium, entropy=Entropy(seed), now_ns=NOW_NS)
 
 
-def issue(root: Authority, identity: SpiffeIdentity = BAKERY, **changes: int) -> bytes:
-    arguments = {"now_ns": NOW_NS} | changes
+def issue(root: Authority, identity: SpiffeIdentity = BAKERY, *, now_ns: int = NOW_NS) -> bytes:
     return issue_certificate(
-        root, public_key_pem=public_key_of(KEY), identity=identity, **arguments
+        root, public_key_pem=public_key_of(KEY), identity=identity, now_ns=now_ns
     )
 
 

@@ -153,6 +153,21 @@ def test_a_late_claim_posts_when_nobody_contradicts() -> None:
     assert world.balance(BOLT) == 900
 
 
+def test_vouchers_alone_do_not_put_the_end_off() -> None:
+    """What the requester signed needs no time for contradiction."""
+    world, lease_id = ended_world()
+    world.at(settles_until_ns() - NS_PER_MS)
+    assert world.ask(BOLT, claim(lease_id, 600)) == "done"
+    assert world.ledger.next_due_ns() == settles_until_ns()
+
+
+def test_nothing_moves_without_a_transfer_nor_by_one_of_nothing() -> None:
+    """An opening voucher posts nothing and makes no second transfer."""
+    world, lease_id = ended_world()
+    assert world.ask(ACME, close(lease_id, 0)) == "done"
+    assert (world.lease(lease_id).transfer_count, world.balance(BOLT)) == (1, 0)
+
+
 def test_a_later_voucher_raises_a_claim() -> None:
     """The difference posts; what was pending below it is now signed for."""
     world, lease_id = ended_world()

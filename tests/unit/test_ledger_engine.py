@@ -1,6 +1,7 @@
 """Blocks: what the writer makes, what followers accept, and what happens twice only once."""
 
 from collections.abc import Callable
+from hashlib import sha256
 
 import msgspec
 import pytest
@@ -31,7 +32,7 @@ from mutualedge.model import (
     Microcredits,
     format_instant,
 )
-from mutualedge.signing import Envelope, parse_canonical, sign_record
+from mutualedge.signing import Envelope, canonical_bytes, parse_canonical, sign_record
 from mutualedge.signing.dsse import PAYLOAD_BYTES_MAX
 from tests.unit.ledger_world import (
     ACME,
@@ -109,6 +110,17 @@ def test_persisted_writes_restore_the_ledger() -> None:
     world.limit(ACME, CORD, 5)
     restored.apply(world.blocks[-1], world.now_ns)
     assert restored.state_digest == world.ledger.state_digest
+
+
+def test_the_state_digest_chains_every_write() -> None:
+    """Anyone can recompute it: SHA-256 of the digest before and the block's writes, sorted."""
+    world, digest = World(), bytes(32)
+    for amount in (5, 5):
+        command = world.command(BOLT, lend(ACME, amount))
+        writes = world.ledger.execute([command], START_NS, WRITER).writes
+        changed = {k: v for k, v in writes.items() if not k.startswith(("chain/", "executed/"))}
+        digest = sha256(digest + canonical_bytes(changed)).digest()
+        assert world.ledger.state_digest == digest.hex()
 
 
 def test_a_follower_persists_what_the_writer_does() -> None:
@@ -280,7 +292,8 @@ def test_a_block_holds_a_bounded_number_of_bytes() -> None:
     assert 4 <= count < len(commands)
     assert world.run(*commands[:count])[0].code == "done"
     assert 0.8 * PAYLOAD_BYTES_MAX < len(world.blocks[-1].payload) <= PAYLOAD_BYTES_MAX
-    assert fit([oversized_command()]) == 1
+    beyond_all = msgspec.structs.replace(commands[0], payload=b" " * PAYLOAD_BYTES_MAX)
+    assert fit([beyond_all, commands[0]]) == 2
 
 
 def replaced(block: Block, **changes: object) -> Block:
@@ -321,6 +334,7 @@ def omitted(block: Block) -> Block:
         (lambda block: replaced(block, state=Digest("9" * 64)), "ledger.block.state"),
         (lambda block: replaced(block, previous=Digest("9" * 64)), "ledger.block.fork"),
         (lambda block: replaced(block, height=block.height + 1), "ledger.block.gap"),
+        (lambda block: replaced(block, height=block.height - 1), "ledger.block.fork"),
         (lambda block: replaced(block, time=format_instant(START_NS - 1)), "ledger.block.time"),
         (
             lambda block: replaced(

@@ -328,6 +328,9 @@ def test_a_due_lease_is_resolved_before_it_is_asked() -> None:
     last = world.open(agreement(dispute_ms=DISPUTE_MS + 1))
     world.at(settles_until_ns() + NS_PER_MS)
     assert world.ask(BOLT, claim(last, 30)) == "ledger.lease.final"
+    assert world.lease(last).status is LeaseStatus.OPEN, "a refusal resolves nothing by itself"
+    world.run()
+    assert world.lease(last).status is LeaseStatus.EXPIRED
 
 
 def test_limits_are_set_for_other_members_only() -> None:

@@ -1,7 +1,7 @@
 import base64
 import json
-from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from mutualedge.adapters.nats import (
@@ -49,7 +49,8 @@ USER = Nkey(Role.USER, b"u" * 32)
 
 def claims_of(token: str) -> dict[str, object]:
     part = token.split(".")[1]
-    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    raw = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    return msgspec.json.decode(raw, type=dict[str, object])
 
 
 def activation(exporter: Nkey = HARBOUR, importer: Nkey = BAKERY) -> str:
@@ -118,20 +119,16 @@ def test_an_account_offers_one_subject_and_imports_each_partner_under_its_name()
     assert (imported["account"], imported["token"]) == (HARBOUR.public, partner.activation)
 
 
-@pytest.mark.parametrize(
-    ("make", "kind"), [(leaf_user_token, "LEAFNODE"), (client_user_token, "STANDARD")]
-)
-def test_a_user_may_connect_in_one_way_only_and_not_for_ever(
-    make: Callable[..., str], kind: str
-) -> None:
+def test_a_user_may_connect_in_one_way_only_and_not_for_ever() -> None:
     """A stolen leaf credential does not serve as a client's, nor the other way round."""
-    token = make(BAKERY, user=USER.public, name="leaf", now_ns=NOW_NS, lifetime_ns=HOUR_NS)
-    claims = claims_of(token)
-    nats = claims["nats"]
-    assert isinstance(nats, dict)
-    assert nats["allowed_connection_types"] == [kind]
-    assert ">" not in (*nats["pub"]["allow"], *nats["sub"]["allow"])
-    assert claims["exp"] == (NOW_NS + HOUR_NS) // NS_PER_S
+    for make, kind in ((leaf_user_token, "LEAFNODE"), (client_user_token, "STANDARD")):
+        token = make(BAKERY, user=USER.public, name="leaf", now_ns=NOW_NS, lifetime_ns=HOUR_NS)
+        claims = claims_of(token)
+        nats = claims["nats"]
+        assert isinstance(nats, dict)
+        assert nats["allowed_connection_types"] == [kind]
+        assert ">" not in (*nats["pub"]["allow"], *nats["sub"]["allow"])
+        assert claims["exp"] == (NOW_NS + HOUR_NS) // NS_PER_S
 
 
 def test_tokens_are_deterministic() -> None:

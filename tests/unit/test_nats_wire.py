@@ -73,7 +73,8 @@ def test_an_empty_answer_is_an_answer() -> None:
 
 def test_a_refusal_keeps_its_reason_between_processes() -> None:
     """Refusing, reading and pickling preserve the other side's code."""
-    headers = {k.replace("-", "_"): v for k, v in refusal_headers("market.lease.expired").items()}
+    refusal = message()
+    refusal.headers = refusal_headers("market.lease.expired")
     with pytest.raises(RefusedByPeer) as caught:
-        parse_reply(message(**headers), "me.at.harbour.x")
+        parse_reply(refusal, "me.at.harbour.x")
     assert pickle.loads(pickle.dumps(caught.value)).reason == "market.lease.expired"  # noqa: S301

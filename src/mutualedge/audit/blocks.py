@@ -55,6 +55,7 @@ class LedgerJudge:
         self._desk = desk
         self._books = Books(case.consortium)
         self._answered: dict[tuple[EnterpriseId, str], tuple[Digest, Outcome]] = {}
+        self._given_count = 0
         self.block_count = 0
 
     @property
@@ -70,6 +71,7 @@ class LedgerJudge:
 
     def judge(self, items: Sequence[tuple[int, BlockItem]]) -> None:
         """Replay all blocks, whatever order they stand in."""
+        self._given_count = len(items)
         signed = [each for line, item in items if (each := self._verify(line, item)) is not None]
         signed.sort(key=lambda each: each.block.height)
         for each in self._unforked(signed):
@@ -83,7 +85,7 @@ class LedgerJudge:
 
     def check_settlements(self) -> None:
         """Each statement of the case was settled, each lease opened here has its agreement."""
-        if not self.block_count:
+        if not self._given_count:
             sentence = "No ledger block is in the bundle; nothing shows that anything settled."
             self._case.findings.add("missing.block", sentence, step=_LEDGER, subject="block 1")
         for lease_id, statements in self._case.statements.items():

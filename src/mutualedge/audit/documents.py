@@ -1,14 +1,19 @@
 """Signed documents of a bundle, each held against the keys that must sign before it is used."""
 
 from mutualedge.audit.case import Case, SignedStatement
-from mutualedge.audit.envelopes import check_signed_by_all, parse_document, parse_payload
+from mutualedge.audit.envelopes import (
+    check_signatures,
+    check_signed_by_all,
+    parse_document,
+    parse_payload,
+)
 from mutualedge.audit.report import UNKNOWN
 from mutualedge.audit.terms import LeaseTerms, Position, terms_of
 from mutualedge.errors import MutualEdgeError
 from mutualedge.market import Agreement
 from mutualedge.meter import RecordBatch, Statement, Voucher
 from mutualedge.model import EnterpriseId, LeaseId
-from mutualedge.signing import Envelope
+from mutualedge.signing import Envelope, key_id_of
 
 _RECORD, _CHAIN, _MONEY = 5, 6, 8
 
@@ -60,7 +65,7 @@ class DocumentDesk:
         if isinstance(voucher, str):
             self._flaw("voucher.malformed", voucher, _MONEY, line, "voucher")
             return
-        terms = self._terms(voucher.lease, line)
+        terms = self._terms("voucher", envelope, voucher.lease, line)
         if terms is None:
             return
         requester = self._settlement_key(terms.agreement.requester)
@@ -76,7 +81,7 @@ class DocumentDesk:
         if isinstance(statement, str):
             self._flaw("statement.malformed", statement, _MONEY, line, "statement")
             return
-        terms = self._terms(statement.lease, line)
+        terms = self._terms("statement", envelope, statement.lease, line)
         if terms is None:
             return
         agreement = terms.agreement
@@ -129,11 +134,18 @@ class DocumentDesk:
         for each in lines:
             self._case.add_word(each)
 
-    def _terms(self, lease: str, line: int) -> LeaseTerms | None:
+    def _terms(self, what: str, envelope: Envelope, lease: str, line: int) -> LeaseTerms | None:
+        """Return who must sign; without an agreement at least some member must have."""
         terms = self._case.terms.get(LeaseId(lease))
         if terms is None:
-            sentence = "Who must sign this is in an agreement that is not in the bundle."
-            self._flaw("missing.agreement", sentence, _MONEY, line, lease)
+            members = self._case.consortium.members
+            keys = {key_id_of(each.settlement_key): each.settlement_key for each in members}
+            flaw = check_signatures(envelope, keys)
+            if flaw is not None:
+                self._flaw(f"{what}.signature", flaw, _MONEY, line, lease)
+            else:
+                sentence = "Who must sign this is in an agreement that is not in the bundle."
+                self._flaw("missing.agreement", sentence, _MONEY, line, lease)
         return terms
 
     def _flaw_of_parties(self, agreement: Agreement) -> str | None:

@@ -38,7 +38,7 @@ class MoneyJudge:
         chain = self._case.usage.chains.get((lease, meter))
         held = len(chain) if chain else 0
         beyond = [each for each in words if each.through_seq > held]
-        if beyond:
+        if beyond and not (chain and chain.early):
             sentence = f"Records {held + 1} to {beyond[-1].through_seq} are not in the bundle."
             self._add("missing.record", sentence, beyond[-1])
         if chain is not None:

@@ -2,11 +2,13 @@
 
 from mutualedge.attest import MeterAttestation, Placement, appraise
 from mutualedge.audit.case import Case
+from mutualedge.audit.endorsements import check_collateral
 from mutualedge.audit.envelopes import check_signed_by_all, parse_document, parse_payload
+from mutualedge.audit.report import UNKNOWN
 from mutualedge.audit.terms import Attested, LeaseTerms
 from mutualedge.errors import MutualEdgeError
 from mutualedge.model import NS_PER_S, AssuranceLevel, LeaseId, parse_instant
-from mutualedge.signing import digest_of, key_id_of
+from mutualedge.signing import Envelope, digest_of, key_id_of
 
 PLACEMENT_SKEW_NS = 30 * NS_PER_S
 """Placements are dated by the provider's clock; members' clocks are within seconds."""
@@ -29,49 +31,63 @@ class AttestationDesk:
             return
         lease, meter = LeaseId(attestation.lease), key_id_of(attestation.meter_key)
         subject = f"{lease}/{meter}"
-        terms = self._case.terms.get(lease)
-        if terms is None:
-            sentence = "The lease of this attestation has no agreement in the bundle."
-            self._flaw("missing.agreement", sentence, line, subject)
-            return
-        at_ns = self._placed_ns(attestation, terms, line, subject)
-        level = None if at_ns is None else self._appraise(attestation, terms, at_ns, line, subject)
-        attested = Attested(line=line, evidence=digest_of(attestation.evidence), level=level)
-        self._case.attested.setdefault((lease, meter), []).append(attested)
-
-    def _placed_ns(
-        self, attestation: MeterAttestation, terms: LeaseTerms, line: int, subject: str
-    ) -> int | None:
-        """Return when the provider's node placed the runner; None if that does not stand."""
         placement = parse_payload(attestation.placement, Placement)
         if isinstance(placement, str):
             self._flaw("placement.malformed", placement, line, subject)
-            return None
-        provider = self._case.consortium.member(terms.agreement.provider)
-        flaw = check_signed_by_all(attestation.placement, provider.node_key)
+        elif placement.lease != lease:
+            sentence = f"The runner was placed for lease {placement.lease}."
+            self._flaw("placement.lease", sentence, line, subject)
+        elif (terms := self._case.terms.get(lease)) is None:
+            sentence = "The lease of this attestation has no agreement in the bundle."
+            self._flaw("missing.agreement", sentence, line, subject)
+        else:
+            self._file(attestation, placement, terms, line)
+
+    def _file(
+        self, attestation: MeterAttestation, placement: Placement, terms: LeaseTerms, line: int
+    ) -> None:
+        lease, meter = LeaseId(attestation.lease), key_id_of(attestation.meter_key)
+        level = None
+        flaw = self._flaw_of_placement(attestation.placement, placement, terms)
         if flaw is not None:
-            self._flaw("placement.signature", flaw, line, subject)
-            return None
+            self._flaw("placement.signature", flaw, line, f"{lease}/{meter}")
+        elif (at_ns := self._placed_ns(placement, terms, line)) is not None:
+            level = self._appraise(attestation, terms, at_ns, line)
+        attested = Attested(line=line, evidence=digest_of(attestation.evidence), level=level)
+        self._case.attested.setdefault((lease, meter), []).append(attested)
+
+    def _flaw_of_placement(
+        self, envelope: Envelope, placement: Placement, terms: LeaseTerms
+    ) -> str | None:
+        provider = self._case.consortium.member(terms.agreement.provider)
+        if placement.node != provider.node:
+            return f"It places the runner on '{placement.node}', not on '{provider.node}'."
+        return check_signed_by_all(envelope, provider.node_key)
+
+    def _placed_ns(self, placement: Placement, terms: LeaseTerms, line: int) -> int | None:
+        """Return when the provider's node says it placed the runner, if that can be."""
         try:
             at_ns = parse_instant(placement.at)
         except MutualEdgeError as error:
-            self._flaw("placement.malformed", error.sentence, line, subject)
+            self._flaw("placement.malformed", error.sentence, line, placement.lease)
             return None
-        if not terms.starts_ns - PLACEMENT_SKEW_NS <= at_ns <= terms.ends_ns + PLACEMENT_SKEW_NS:
-            sentence = f"The runner was placed at {placement.at}, outside the lease's window."
-            self._flaw("placement.time", sentence, line, subject, provider.enterprise)
-            return None
-        return at_ns
+        if terms.starts_ns - PLACEMENT_SKEW_NS <= at_ns <= terms.ends_ns + PLACEMENT_SKEW_NS:
+            return at_ns
+        sentence = f"The runner was placed at {placement.at}, outside the lease's window."
+        culprit = terms.agreement.provider
+        self._flaw("placement.time", sentence, line, placement.lease, culprit)
+        return None
 
     def _appraise(
-        self,
-        attestation: MeterAttestation,
-        terms: LeaseTerms,
-        at_ns: int,
-        line: int,
-        subject: str,
+        self, attestation: MeterAttestation, terms: LeaseTerms, at_ns: int, line: int
     ) -> AssuranceLevel | None:
         lease = LeaseId(attestation.lease)
+        subject = f"{lease}/{key_id_of(attestation.meter_key)}"
+        root = self._case.consortium.trust.attestation_root
+        flaw = check_collateral(attestation.collateral, root)
+        if flaw is not None:
+            self._flaw("attestation.collateral", flaw, line, subject)
+            return None
         try:
             appraisal = appraise(attestation, self._case.consortium, terms.agreement, lease, at_ns)
         except MutualEdgeError as error:
@@ -81,7 +97,7 @@ class AttestationDesk:
         return appraisal.assurance
 
     def _flaw(
-        self, rule: str, sentence: str, line: int, subject: str, culprit: str = "unknown"
+        self, rule: str, sentence: str, line: int, subject: str, culprit: str = UNKNOWN
     ) -> None:
         self._case.findings.add(
             rule, sentence, step=_RECORD, line=line, subject=subject, culprit=culprit

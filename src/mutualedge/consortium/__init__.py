@@ -1,1 +1,6 @@
-"""The consortium's services: the ledger writer's hub, the followers' books, and witnessing."""
+"""The consortium's services: the hub that writes the ledger, and witnessing of logs."""
+
+from mutualedge.consortium.hub import Hub
+from mutualedge.consortium.witness import FORK_BUCKET, WITNESS_BUCKET, WitnessDesk
+
+__all__ = ["FORK_BUCKET", "WITNESS_BUCKET", "Hub", "WitnessDesk"]

@@ -1,5 +1,13 @@
-"""Members of the consortium, their delegated keys, the trust file, and node certificates."""
+"""Members of the consortium, their delegated keys, the trust file, and certificates."""
 
+from mutualedge.identity.certificates import (
+    Authority,
+    SpiffeIdentity,
+    create_authority,
+    generate_private_key,
+    issue_certificate,
+    public_key_of,
+)
 from mutualedge.identity.members import (
     Consortium,
     Member,
@@ -8,4 +16,16 @@ from mutualedge.identity.members import (
     verify_trust,
 )
 
-__all__ = ["Consortium", "Member", "TrustFile", "supermajority", "verify_trust"]
+__all__ = [
+    "Authority",
+    "Consortium",
+    "Member",
+    "SpiffeIdentity",
+    "TrustFile",
+    "create_authority",
+    "generate_private_key",
+    "issue_certificate",
+    "public_key_of",
+    "supermajority",
+    "verify_trust",
+]

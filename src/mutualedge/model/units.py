@@ -1,6 +1,7 @@
 """Units that must never be swapped, and the instants that stand in signed text."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, NewType
 
 import msgspec
@@ -41,6 +42,7 @@ def format_instant(now_ns: int) -> Instant:
     return Instant(moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z")
 
 
+@lru_cache(maxsize=4096)
 def parse_instant(text: str) -> int:
     """Return nanoseconds since 1970 of an RFC 3339 UTC text.
 

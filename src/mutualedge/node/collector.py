@@ -132,7 +132,7 @@ class Collector:
         lease: HeldLease,
         account: MeterAccount,
         position: ChainPosition,
-        was_late: bool,  # noqa: FBT001  # a fact about the question, bound with partial
+        was_late: bool,
         reply: Reply | Unanswered,
     ) -> None:
         account.is_asking = False

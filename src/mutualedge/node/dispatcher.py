@@ -13,6 +13,7 @@ from mutualedge.plan.admission import (
     NotReleased,
     Processor,
     Reservation,
+    Running,
 )
 from mutualedge.protocol import (
     BundleLoaded,
@@ -73,9 +74,6 @@ class Dispatcher:
         """Fail everything the runner was asked; it forgot it all."""
         self.function = None
         waiting = [*self._expecting, *(on_answer for _, on_answer in self._work.values())]
-        if self._running is not None:
-            self._processor.finish(self._running, self._station.now_ns)
-            self._running = None
         for key in self._work:
             self._processor.withdraw(key, self._station.now_ns)
         self._expecting.clear()
@@ -120,13 +118,13 @@ class Dispatcher:
         """Accept one job of the enterprise's own, or say why it would miss a deadline."""
         key = str(order.job)
         now_ns, budget_ns = self._station.now_ns, self._station.settings.job_budget_ns
-        if deadline_ns - now_ns < budget_ns:
-            return NotAdmitted(
-                code="admission.job.too-late",
-                sentence="Less time remains than the function may need.",
-                at_ns=deadline_ns,
-                demand_ns=budget_ns,
+        if not self.is_ready:
+            return _not_admitted(
+                "node.runner.absent", "The runner is being restarted.", deadline_ns, budget_ns
             )
+        if deadline_ns - now_ns < budget_ns:
+            sentence = "Less time remains than the function may need."
+            return _not_admitted("admission.job.too-late", sentence, deadline_ns, budget_ns)
         job = Job(key=key, budget_ns=budget_ns, deadline_ns=deadline_ns, release_ns=now_ns)
         verdict = self._processor.admit(job, now_ns)
         if isinstance(verdict, NotAdmitted):
@@ -172,7 +170,16 @@ class Dispatcher:
         self._processor.finish(key, self._station.now_ns)
         on_answer(answer)
 
+    @property
+    def running(self) -> Running | None:
+        """The job the runner works on."""
+        return self._processor.snapshot().running
+
     def validate(self) -> None:
         """Assert that the queue and the processor agree."""
         self._processor.validate()
         assert self._running is None or self._expecting, "a running job has an open order"
+
+
+def _not_admitted(code: str, sentence: str, at_ns: int, demand_ns: int) -> NotAdmitted:
+    return NotAdmitted(code=code, sentence=sentence, at_ns=at_ns, demand_ns=demand_ns)

@@ -2,9 +2,9 @@
 
 from mutualedge.errors import PeerError
 from mutualedge.meter import UsageRecord
-from mutualedge.model import InvocationId
+from mutualedge.model import InvocationId, KeyId
 from mutualedge.protocol import SealedReply, SealedRequest, encode_sealed, parse_sealed
-from mutualedge.session import Opener, RecordKind, Sealer, content_digest
+from mutualedge.session import RecordKind, SessionKeys, content_digest
 from mutualedge.signing import parse_canonical
 
 AWAITED_MAX = 1024
@@ -14,15 +14,13 @@ AWAITED_MAX = 1024
 class Link:
     """Seals requests for one runner, opens its replies, and remembers what has no reply yet."""
 
-    def __init__(
-        self, *, session: int, meter: str, sealer: Sealer, opener: Opener, secret: bytes
-    ) -> None:
+    def __init__(self, *, session: int, meter: KeyId, keys: SessionKeys) -> None:
         """Take what the handshake produced."""
         self.session = session
         self._meter = meter
-        self._sealer = sealer
-        self._opener = opener
-        self._secret = secret
+        self._sealer = keys.sealer
+        self._opener = keys.opener
+        self._secret = keys.secret
         self._awaited: dict[InvocationId, bytes] = {}
 
     def seal(self, invocation: InvocationId, request: bytes) -> bytes:

@@ -21,10 +21,19 @@ from mutualedge.tlog import (
     Checkpoint,
     NoteSigner,
     Tree,
+    TreeReader,
+    add_checkpoint_body,
+    consistency_proof,
     leaf_hash,
+    parse_checkpoint,
+    parse_note,
+    root_at,
     salted_leaf,
     sign_checkpoint,
 )
+
+FRESH_TILES_MAX = 16
+"""Full tiles kept in memory; a batch of events completes at most three."""
 
 
 class EntryRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,10 +88,13 @@ class Logbook:
             store.scan(WITNESS_BUCKET),
         )
         self._signer = NoteSigner(name=station.consortium.log_origin(me), key=station.keys.log)
-        self._tree = restore_tree(store)
+        self._store = store
+        self._tree = _restore_tree(store)
+        self._fresh_tiles: dict[str, bytes] = {}
         self._checkpoint = CheckpointRow(size=0, note="", cosignatures=())
         if (raw := store.get("checkpoint", "latest")) is not None:
             self._checkpoint = msgspec.msgpack.decode(raw, type=CheckpointRow)
+            self._verify_checkpoint()
         self._witnessed: dict[EnterpriseId, int] = {}
         self._schedule()
 
@@ -104,7 +116,32 @@ class Logbook:
         index = self._tree.size
         self._station.write("entry", entry_key(index), msgspec.msgpack.encode(row))
         for tile in self._tree.append(entry):
-            self._station.write("tile", tile_key(tile.level, tile.index), tile.hashes)
+            key = tile_key(tile.level, tile.index)
+            self._station.write("tile", key, tile.hashes)
+            self._keep_fresh(key, tile.hashes)
+
+    def _keep_fresh(self, key: str, hashes: bytes) -> None:
+        """Hold the newest tiles: their rows may not be durable yet when a proof needs them."""
+        self._fresh_tiles[key] = hashes
+        while len(self._fresh_tiles) > FRESH_TILES_MAX:
+            del self._fresh_tiles[next(iter(self._fresh_tiles))]
+
+    def _read_tile(self, level: int, index: int) -> bytes:
+        key = tile_key(level, index)
+        fresh = self._fresh_tiles.get(key)
+        return fresh if fresh is not None else _row(self._store, "tile", key)
+
+    def _verify_checkpoint(self) -> None:
+        """Refuse to go on from rows that contradict what we signed.
+
+        Raises:
+            CorruptState: Entries are missing or altered.
+        """
+        signed = parse_checkpoint(parse_note(self._checkpoint.note).text)
+        reader = TreeReader(self._tree, self._read_tile)
+        if signed.size > self._tree.size or root_at(signed.size, reader) != signed.root:
+            sentence = "The log's rows are not what its last checkpoint signed; restore a backup."
+            raise CorruptState("node.log.contradiction", sentence)
 
     def _schedule(self) -> None:
         self._station.after(
@@ -138,8 +175,10 @@ class Logbook:
 
     def _ask(self, peer: EnterpriseId, old_size: int) -> None:
         size, note = self._checkpoint.size, self._checkpoint.note
-        on_reply = partial(self._on_cosigned, peer, size)
-        self._station.ask_cosignature(peer, old_size, size, note, on_reply)
+        reader = TreeReader(self._tree, self._read_tile)
+        proof = consistency_proof(old_size, size, reader) if old_size else ()
+        request = AddCheckpoint(body=add_checkpoint_body(old_size, proof, note))
+        self._station.ask(peer, request, partial(self._on_cosigned, peer, size))
 
     def _on_cosigned(self, peer: EnterpriseId, size: int, reply: Reply | Unanswered) -> None:
         match reply:
@@ -177,7 +216,7 @@ class Logbook:
         assert self._checkpoint.size <= self._tree.size
 
 
-def restore_tree(store: StoreView) -> Tree:
+def _restore_tree(store: StoreView) -> Tree:
     """Return the log's tree as its rows say.
 
     Raises:

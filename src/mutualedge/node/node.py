@@ -16,6 +16,7 @@ from mutualedge.node.payer import Payer
 from mutualedge.node.provider import Provider
 from mutualedge.node.requester import Requester
 from mutualedge.node.station import NodeKeys, NodeSettings, Station
+from mutualedge.plan.admission import Running
 from mutualedge.protocol import (
     AddCheckpoint,
     Answered,
@@ -183,6 +184,11 @@ class Node:
             outbox_size=self._books.outbox_size,
             balance_microcredits=self._books.ledger.balance(me).balance_microcredits,
         )
+
+    @property
+    def running(self) -> Running | None:
+        """The job the runner works on, with the deadline it was admitted for."""
+        return self._dispatcher.running
 
     def validate(self) -> None:
         """Assert every invariant of every part."""

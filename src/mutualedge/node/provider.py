@@ -7,7 +7,7 @@ import msgspec
 
 from mutualedge.attest import MeterAttestation, Placement
 from mutualedge.errors import MutualEdgeError, PeerError, RefusedByPolicy
-from mutualedge.ledger import LeaseStatus
+from mutualedge.ledger import LeaseStatus, SetLimit
 from mutualedge.market import Agreement, Offer
 from mutualedge.meter import CHAIN_START, UsageRecord, verify_voucher
 from mutualedge.model import (
@@ -15,6 +15,7 @@ from mutualedge.model import (
     NS_PER_S,
     InvocationId,
     LeaseId,
+    Microcredits,
     format_instant,
 )
 from mutualedge.node.books import Books
@@ -31,7 +32,7 @@ from mutualedge.node.leases import (
 )
 from mutualedge.node.logbook import Logbook
 from mutualedge.node.station import Lending, Station
-from mutualedge.plan.admission import NotAdmitted, NotReleased, Reservation
+from mutualedge.plan.admission import NotAdmitted, NotReleased, Reservation, check_reservation
 from mutualedge.protocol import (
     AskOffer,
     Breach,
@@ -111,16 +112,26 @@ class Provider:
         self._books = books
         self._sessions: dict[int, _Session] = {}
         self._last_session = 0
+        self._reserved: dict[LeaseId, None] = {}
         self._calls: dict[LeaseId, dict[InvocationId, _CallState]] = {}
         self.leases = restore_leases(store, "lent")
         self._collector = Collector(station, dispatcher, logbook, books)
         for lease in self.leases.values():
-            self._reserve(lease.lease_id, lease.terms)
             self._calls[lease.lease_id] = {
                 invocation: _CallState(session=call.session, reply=call.reply)
                 for invocation, call in last_replies(store, lease.lease_id).items()
             }
             self._collector.watch(lease, self._drop)
+
+        if station.settings.lending is not None:
+            station.after(0, partial(self._give_credit, station.settings.lending))
+
+    def _give_credit(self, lending: Lending) -> None:
+        """Let each partner owe us what our owner decided."""
+        for member in self._station.consortium.members:
+            if member.enterprise != self._station.me.enterprise:
+                limit = Microcredits(lending.credit_microcredits)
+                self._books.submit(SetLimit(debtor=member.enterprise, limit_microcredits=limit))
 
     def make_offer(self, ask_id: int, request: AskOffer) -> None:
         """Say what we would lend for this function."""
@@ -136,7 +147,7 @@ class Provider:
             budget_ns=lending.budget_ns,
             period_ns=lending.period_ns,
             deadline_ns=lending.deadline_ns,
-            price_microcredits=lending.price_microcredits,
+            price_microcredits=Microcredits(lending.price_microcredits),
             assurance=self._station.consortium.trust.assurance,
             expires=format_instant(now_ns + OFFER_LIFE_NS),
         )
@@ -159,12 +170,12 @@ class Provider:
         signed = countersign(envelope, self._station.keys.settlement)
         if lease_id not in self.leases:
             self._verify_terms(terms)
-            self._reserve(lease_id, terms)
+            self._verify_capacity(lease_id, terms)
             lease = HeldLease(lease_id=lease_id, terms=terms, agreement=signed)
             self.leases[lease_id] = lease
             self._calls[lease_id] = {}
             save_lease(self._station, "lent", lease)
-            self._collector.watch(lease, self._drop)
+            self._hold(lease)
             self._station.note("lease.signed", lease=lease_id, requester=peer)
         self._station.answer(ask_id, LeaseSigned(agreement=signed))
 
@@ -189,16 +200,48 @@ class Provider:
             sentence = f"The proposed window is over, or {LENT_MAX} leases are lent already."
             raise RefusedByPolicy("market.proposal.window", sentence)
 
-    def _reserve(self, lease_id: LeaseId, terms: Agreement) -> None:
-        reservation = Reservation(
-            key=lease_id,
-            budget_ns=terms.budget_ns,
-            period_ns=terms.period_ns,
-            deadline_ns=terms.deadline_ns,
+    def _verify_capacity(self, lease_id: LeaseId, terms: Agreement) -> None:
+        """Refuse what would break a promise at any moment of the proposed window."""
+        beside = [
+            _reservation(lease.lease_id, lease.terms)
+            for lease in self.leases.values()
+            if lease.terms.starts_ns < terms.ends_ns and terms.starts_ns < lease.terms.ends_ns
+        ]
+        verdict = check_reservation(
+            beside,
+            _reservation(lease_id, terms),
+            best_effort_blocking_ns=self._station.settings.job_budget_ns - 1,
         )
-        verdict = self._dispatcher.reserve(reservation)
         if isinstance(verdict, NotAdmitted):
             raise RefusedByPolicy(verdict.code, verdict.sentence)
+
+    def _hold(self, lease: HeldLease) -> None:
+        """Keep the promise from the lease's start to its end, and settle it afterwards."""
+        now_ns = self._station.now_ns
+        starts_in_ns = lease.terms.starts_ns - now_ns
+        if starts_in_ns > 0:
+            self._station.after(starts_in_ns, partial(self._reserve, lease))
+        else:
+            self._reserve(lease)
+        ends_in_ns = max(0, lease.terms.ends_ns - now_ns)
+        self._station.after(ends_in_ns, partial(self._unreserve, lease.lease_id))
+        self._collector.watch(lease, self._drop)
+
+    def _reserve(self, lease: HeldLease) -> None:
+        """Reserve now; jobs of our own that wait may delay it by one of their lengths."""
+        if lease.is_resolved or self._station.now_ns >= lease.terms.ends_ns:
+            return
+        verdict = self._dispatcher.reserve(_reservation(lease.lease_id, lease.terms))
+        if isinstance(verdict, NotAdmitted):
+            retry_ns = self._station.settings.job_budget_ns
+            self._station.after(retry_ns, partial(self._reserve, lease))
+        else:
+            self._reserved[lease.lease_id] = None
+
+    def _unreserve(self, lease_id: LeaseId) -> None:
+        if lease_id in self._reserved:
+            del self._reserved[lease_id]
+            self._dispatcher.release_reservation(lease_id)
 
     def open_session(self, ask_id: int, request: OpenSession) -> None:
         """Have the runner answer message 1 of a handshake for an open lease."""
@@ -368,14 +411,15 @@ class Provider:
         state = _CallState(session=request.session, ask_ids=[ask_id])
         on_answer = partial(self._on_executed, lease, request.invocation, state)
         not_released = None
-        if self._dispatcher.is_ready:
+        can_run = self._dispatcher.is_ready and lease.lease_id in self._reserved
+        if can_run:
             not_released = self._dispatcher.accept_promised(
                 order,
                 reservation_key=lease.lease_id,
                 budget_ns=lease.terms.budget_ns,
                 on_answer=on_answer,
             )
-        if not self._dispatcher.is_ready or isinstance(not_released, NotReleased):
+        if not can_run or isinstance(not_released, NotReleased):
             self._refuse_inside_lease(ask_id, lease, request.invocation, not_released)
             return
         calls[request.invocation] = state
@@ -456,7 +500,16 @@ class Provider:
     def _drop(self, lease: HeldLease) -> None:
         lease.is_resolved = True
         save_lease(self._station, "lent", lease)
-        self._dispatcher.release_reservation(lease.lease_id)
+        self._unreserve(lease.lease_id)
         del self.leases[lease.lease_id]
         del self._calls[lease.lease_id]
         self._station.note("lease.resolved", lease=lease.lease_id, role="provider")
+
+
+def _reservation(lease_id: LeaseId, terms: Agreement) -> Reservation:
+    return Reservation(
+        key=lease_id,
+        budget_ns=terms.budget_ns,
+        period_ns=terms.period_ns,
+        deadline_ns=terms.deadline_ns,
+    )

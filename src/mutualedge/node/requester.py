@@ -6,7 +6,7 @@ from functools import partial
 
 from mutualedge.errors import MutualEdgeError, PeerError
 from mutualedge.meter import UsageRecord, verify_usage
-from mutualedge.model import InvocationId, KeyId, LeaseId
+from mutualedge.model import InvocationId, KeyId, LeaseId, Nanoseconds
 from mutualedge.node.borrower import Borrower
 from mutualedge.node.leases import HeldLease, MeteredCall
 from mutualedge.node.links import Link
@@ -101,7 +101,7 @@ class Requester:
             session=calling.link.session,
             invocation=calling.invocation,
             record=calling.record,
-            remaining_ns=remaining_ns,
+            remaining_ns=Nanoseconds(max(0, remaining_ns)),
         )
         patience_ns = max(1, remaining_ns // (1 + RETRIES_MAX - calling.tries))
         on_reply = partial(self._on_reply, calling)
@@ -123,7 +123,7 @@ class Requester:
                 sentence = f"The partner answered a call with {type(other).__name__}."
                 calling.on_result(Failed(code="protocol.reply.misplaced", sentence=sentence))
 
-    def _on_refused(self, calling: _Calling, code: str, is_breach: bool) -> None:  # noqa: FBT001
+    def _on_refused(self, calling: _Calling, code: str, is_breach: bool) -> None:
         calling.link.forget(calling.invocation)
         if code.startswith("session."):
             self._borrower.drop_link(calling.lease.lease_id, calling.link)

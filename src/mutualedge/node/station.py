@@ -13,7 +13,6 @@ from mutualedge.protocol.effects import (
     Answer,
     Answered,
     Ask,
-    AskCosignature,
     Effects,
     Note,
     Order,
@@ -33,12 +32,16 @@ OnReply = Callable[["Reply | Unanswered"], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lending:
-    """What this node lends: one sporadic reservation per lease, at a posted price."""
+    """What this node lends: one sporadic reservation per lease, at a posted price.
+
+    ``credit_microcredits`` is how much each partner may owe us, set on the ledger at start.
+    """
 
     budget_ns: int
     period_ns: int
     deadline_ns: int
     price_microcredits: int
+    credit_microcredits: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,21 +157,6 @@ class Station:
                 peer=peer,
                 request=request,
                 timeout_ns=timeout_ns or self._timeout_ns,
-            )
-        )
-
-    def ask_cosignature(
-        self, peer: EnterpriseId, old_size: int, new_size: int, note: str, on_reply: OnReply
-    ) -> None:
-        """Send our checkpoint to a witness."""
-        self.effects.outputs.append(
-            AskCosignature(
-                request_id=self._expect(on_reply),
-                peer=peer,
-                old_size=old_size,
-                new_size=new_size,
-                note=note,
-                timeout_ns=self._timeout_ns,
             )
         )
 

@@ -80,22 +80,6 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskCosignature:
-    """Send our checkpoint to a witness with the proof from ``old_size``.
-
-    The driver reads the proof out of the store (``app.driver.checkpoint_request``): it is a pure
-    function of rows that are durable by then.
-    """
-
-    request_id: int
-    peer: EnterpriseId
-    old_size: int
-    new_size: int
-    note: str
-    timeout_ns: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """Reply to a request."""
 
@@ -118,7 +102,7 @@ class Note:
     fields: tuple[tuple[str, str | int], ...] = ()
 
 
-Output = Ask | AskCosignature | Answer | Order | Note
+Output = Ask | Answer | Order | Note
 
 
 @dataclass(slots=True)

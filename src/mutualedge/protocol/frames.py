@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from mutualedge.errors import PeerError
 from mutualedge.model import Bytes32, Count, HexDigest, HexInvocationId, HexLeaseId, PositiveCount
 from mutualedge.signing import Envelope
 
@@ -151,3 +152,54 @@ RunnerAnswer = (
     | BatchSealed
     | FrameRefused
 )
+
+LENGTH_BYTES = 4
+"""Each frame stands behind its length, big endian."""
+
+_encoder = msgspec.msgpack.Encoder()
+_orders: msgspec.msgpack.Decoder[RunnerOrder] = msgspec.msgpack.Decoder(RunnerOrder)
+_answers: msgspec.msgpack.Decoder[RunnerAnswer] = msgspec.msgpack.Decoder(RunnerAnswer)
+
+
+def encode_frame(frame: RunnerOrder | RunnerAnswer) -> bytes:
+    """Return the frame behind its length."""
+    body = _encoder.encode(frame)
+    assert len(body) <= FRAME_BYTES_MAX, "every field of a frame is bounded"
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+def parse_frame_length(prefix: bytes) -> int:
+    """Return how many bytes follow.
+
+    Raises:
+        PeerError: More than a frame may have.
+    """
+    length_bytes = int.from_bytes(prefix, "big")
+    if length_bytes > FRAME_BYTES_MAX:
+        sentence = f"A frame of {length_bytes} bytes exceeds {FRAME_BYTES_MAX}; the socket is lost."
+        raise PeerError("protocol.frame.oversize", sentence)
+    return length_bytes
+
+
+def parse_order(body: bytes) -> RunnerOrder:
+    """Return the order inside a frame.
+
+    Raises:
+        PeerError: It is none.
+    """
+    try:
+        return _orders.decode(body)
+    except msgspec.DecodeError as error:
+        raise PeerError("protocol.frame.malformed", f"Not an order: {error}.") from error
+
+
+def parse_answer(body: bytes) -> RunnerAnswer:
+    """Return the runner's answer inside a frame.
+
+    Raises:
+        PeerError: It is none.
+    """
+    try:
+        return _answers.decode(body)
+    except msgspec.DecodeError as error:
+        raise PeerError("protocol.frame.malformed", f"Not an answer: {error}.") from error

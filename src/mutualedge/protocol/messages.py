@@ -306,12 +306,18 @@ Reply = (
 _encoder = msgspec.msgpack.Encoder()
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+_json_replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)
 _readings: msgspec.json.Decoder[Reading] = msgspec.json.Decoder(Reading)
 
 
 def encode_message(message: Request | Reply) -> bytes:
     """Return the MessagePack bytes of a request or reply."""
     return _encoder.encode(message)
+
+
+def encode_json(message: Reading | Reply) -> bytes:
+    """Return the JSON bytes of what devices send and receive."""
+    return msgspec.json.encode(message)
 
 
 def parse_request(raw: bytes) -> Request:
@@ -339,6 +345,15 @@ def parse_reading(raw: bytes) -> Reading:
         PeerError: Not JSON, not a reading, or over 1 MiB.
     """
     return _parse(_readings, raw)
+
+
+def parse_json_reply(raw: bytes) -> Reply:
+    """Return the reply a node sent a device as JSON.
+
+    Raises:
+        PeerError: Malformed, unknown, or over 1 MiB.
+    """
+    return _parse(_json_replies, raw)
 
 
 def _parse(decoder: msgspec.msgpack.Decoder[T] | msgspec.json.Decoder[T], raw: bytes) -> T:

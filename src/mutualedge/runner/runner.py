@@ -11,7 +11,7 @@ import msgspec
 
 from mutualedge.attest import report_data
 from mutualedge.errors import MutualEdgeError, PeerError, UsageError
-from mutualedge.functions import LoadedFunction, Runtime, parse_bundle, verify_bundle
+from mutualedge.functions import Execution, LoadedFunction, Runtime, parse_bundle, verify_bundle
 from mutualedge.market import Agreement
 from mutualedge.meter import CHAIN_START, ChainPosition, UsageRecord
 from mutualedge.model import AssuranceLevel, Digest, LeaseId
@@ -20,8 +20,8 @@ from mutualedge.protocol import (
     BundleLoaded,
     Execute,
     Executed,
-    ExecuteLocal,
     ExecutedLocal,
+    ExecuteLocal,
     FinishResponder,
     FrameRefused,
     LoadBundle,
@@ -37,8 +37,14 @@ from mutualedge.protocol import (
     encode_sealed,
     parse_sealed,
 )
-from mutualedge.session import Opener, RecordKind, Responder, Sealer, content_digest
-from mutualedge.session import handshake_prologue
+from mutualedge.session import (
+    Opener,
+    RecordKind,
+    Responder,
+    Sealer,
+    content_digest,
+    handshake_prologue,
+)
 from mutualedge.signing import (
     Entropy,
     Envelope,

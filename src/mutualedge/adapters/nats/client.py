@@ -31,6 +31,8 @@ from mutualedge.adapters.nats.wire import (
 from mutualedge.errors import MutualEdgeError, UsageError
 
 CONNECT_TIMEOUT_S = 5.0
+"""A local server is up in 20 ms; five seconds also cover one that is being restarted."""
+
 CONNECT_RETRY_S = 0.05
 
 RECONNECT_DELAY_MIN_S = 0.02
@@ -51,6 +53,7 @@ OUTBOUND_BYTES_MAX = 8 << 20
 """Bytes waiting for the socket before senders are made to wait for it."""
 
 FLUSH_TIMEOUT_S = 5.0
+"""A server that does not read for so long is as good as gone."""
 
 _VIOLATION = re.compile(
     r'permissions violation for (?P<act>publish|subscription) to "(?P<subject>[^"]*)"'
@@ -103,6 +106,10 @@ class _Waiting:
     def settle(self, outcome: Msg | MutualEdgeError) -> None:
         if not self.outcome.done():
             self.outcome.set_result(outcome)
+
+    def expire(self, timeout_s: float) -> None:
+        sentence = f"No answer on '{self.subject}' in {timeout_s} s; its outcome is unknown."
+        self.settle(Unreachable("nats.request.timeout", sentence))
 
 
 class NatsClient:
@@ -167,7 +174,7 @@ class NatsClient:
         waiting = _Waiting(subject=subject, outcome=loop.create_future())
         self._waiting[token] = waiting
         self._waiting_bytes += len(payload)
-        timer = loop.call_later(timeout_s, waiting.settle, _timed_out(subject, timeout_s))
+        timer = loop.call_later(timeout_s, waiting.expire, timeout_s)
         try:
             await self._publish(
                 subject, payload, reply=self._inbox + token, headers=VERSION_HEADERS
@@ -201,8 +208,12 @@ class NatsClient:
         """
         limits = ServiceLimits(max_in_flight=max_in_flight, timeout_s=timeout_s)
         service = Service(handler, limits, self._publish, self._report)
+        try:
+            service.started(await self._subscribe(subject, service.take))
+        except BaseException:
+            await service.stop()
+            raise
         self._services.append(service)
-        service.started(await self._subscribe(subject, service.take))
         return service
 
     async def wait_closed(self) -> None:
@@ -280,6 +291,7 @@ class NatsClient:
             raise _untransmitted(error, subject) from error
         if subject.lower() in self._forbidden:
             self._forbidden.discard(subject.lower())
+            await subscription.unsubscribe()
             sentence = f"The server does not let '{self._name}' answer '{subject}'."
             raise UsageError("nats.subscription.forbidden", sentence)
         return subscription
@@ -376,11 +388,6 @@ def _choose_server(
     server = min(servers, key=lambda each: each.reconnects)
     pause_s = min(RECONNECT_DELAY_MAX_S, RECONNECT_DELAY_MIN_S * 2.0 ** min(server.reconnects, 16))
     return server, pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, no secret
-
-
-def _timed_out(subject: str, timeout_s: float) -> Unreachable:
-    sentence = f"No answer on '{subject}' in {timeout_s} s; its outcome is unknown."
-    return Unreachable("nats.request.timeout", sentence)
 
 
 def _untransmitted(error: errors.Error, subject: str) -> MutualEdgeError:

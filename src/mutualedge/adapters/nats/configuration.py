@@ -24,6 +24,9 @@ LOG_FILES_MAX = 3
 PENDING_BYTES_MAX = 64 << 20
 """What the server holds for one slow reader before it cuts it off: 64 full messages."""
 
+LOOPBACK = "127.0.0.1"
+"""Clients log in with passwords over plain TCP, so only this machine may connect."""
+
 AUTHENTICATION_TIMEOUT_S = 2
 RECONNECT_S = 1
 """The shortest pause between attempts to reach the hub that the server can express."""
@@ -63,7 +66,7 @@ class HubServer:
     operator_token: str
     account_tokens: Mapping[str, str]
     tls: TlsFiles
-    leaf_host: str = "127.0.0.1"
+    leaf_host: str = LOOPBACK
     leaf_port: int = 0
     client_port: int = 0
 
@@ -114,7 +117,6 @@ class EnterpriseServer:
         node_user: The node's own process; its ``publish`` is not limited.
         device_users: Devices and gateways, each confined.
         hub: None for an enterprise on its own.
-        host: Address on which devices reach it.
         client_port: 0 for any free one.
     """
 
@@ -122,12 +124,11 @@ class EnterpriseServer:
     node_user: LocalUser
     device_users: tuple[LocalUser, ...] = ()
     hub: HubLink | None = None
-    host: str = "127.0.0.1"
     client_port: int = 0
 
     def files(self, folder: Path) -> dict[str, bytes]:
         """Return the contents of the server's files by name; paths inside point to the folder."""
-        base = _base(folder, self.name, self.client_port, host=self.host)
+        base = _base(folder, self.name, self.client_port)
         base["accounts"] = _accounts(self.node_user, self.device_users)
         base["authorization"] = {"timeout": AUTHENTICATION_TIMEOUT_S}
         if self.hub is None:
@@ -167,12 +168,10 @@ def _confined(user: LocalUser) -> dict[str, object]:
     return {"user": user.name, "password": user.password, "permissions": permissions}
 
 
-def _base(
-    folder: Path, name: str, client_port: int, *, host: str = "127.0.0.1"
-) -> dict[str, object]:
+def _base(folder: Path, name: str, client_port: int) -> dict[str, object]:
     return {
         "server_name": name,
-        "host": host,
+        "host": LOOPBACK,
         "port": client_port or -1,
         "max_payload": PAYLOAD_BYTES_MAX + HEADER_BYTES_MAX,
         "max_pending": PENDING_BYTES_MAX,

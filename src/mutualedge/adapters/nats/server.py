@@ -21,6 +21,7 @@ from typing import Self
 from mutualedge.adapters.nats.configuration import (
     CONFIGURATION_FILE,
     LOG_FILE,
+    LOOPBACK,
     EnterpriseServer,
     HubServer,
 )
@@ -54,7 +55,7 @@ class NatsServer:
     """A running server; use as ``async with await start_server(...) as server``.
 
     Attributes:
-        client_port: Where clients connect, on loopback unless configured otherwise.
+        client_port: Where this machine's processes connect.
         leaf_port: Where enterprises link, None for an enterprise's own server.
     """
 
@@ -70,7 +71,7 @@ class NatsServer:
     @property
     def client_url(self) -> str:
         """Where this machine's processes connect."""
-        return f"nats://127.0.0.1:{self.client_port}"
+        return f"nats://{LOOPBACK}:{self.client_port}"
 
     @property
     def process_id(self) -> int:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
@@ -11,6 +11,10 @@ RATE_SHIFT = 32
 
 RATE_ONE = 1 << RATE_SHIFT
 """A utilisation of exactly one processor."""
+
+
+FLOAT_MARGIN = 2.0**-40
+"""Relative error allowed for a sum of up to 2^12 doubles, each exact to 2^-52."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +42,12 @@ class NotAdmitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overload:
-    """The first instant at which demand exceeds time, or at which the refinements ran out.
+    """An instant at which demand exceeds time, or at which the refinements ran out.
 
     Attributes:
         at_ns: Distance from the start of the interval.
-        demand_ns: Processor time needed by then.
-        proven: Whether the demand is exact; otherwise it is an upper estimate.
+        demand_ns: Processor time needed by then, blocking included.
+        proven: Whether that much can really arrive; otherwise it is an upper estimate.
     """
 
     at_ns: int
@@ -58,12 +62,14 @@ class Streams:
     Attributes:
         budgets_ns: Worst-case processor time of one job of each stream.
         periods_ns: Shortest distance between two jobs of each stream.
-        rates_scaled: Utilisation of each stream, rounded up, in units of 2**-RATE_SHIFT.
+        rates: Utilisation of each stream, for `overload_after`.
+        rates_scaled: The same, rounded up, in units of 2**-RATE_SHIFT.
         hyperperiod_ns: Least common multiple of the periods, 0 without streams.
     """
 
     budgets_ns: tuple[int, ...]
     periods_ns: tuple[int, ...]
+    rates: tuple[float, ...]
     rates_scaled: tuple[int, ...]
     hyperperiod_ns: int
 
@@ -101,6 +107,61 @@ def stack_blocking(entries: Sequence[tuple[int, int]]) -> Blocking:
     )
 
 
+def overload_after(
+    streams: Streams,
+    first_deadlines_ns: Sequence[int],
+    later_jobs: Iterable[tuple[int, int]],
+    *,
+    needed_ns: int,
+    from_ns: int,
+    until_ns: int,
+) -> Overload | None:
+    """Return where demand might exceed time from an instant on, or None if it never does.
+
+    Streams are bounded by lines beyond the jobs counted at each point, so that a result that is
+    not ``proven`` says nothing; `first_overload` decides then. One pass, for the hot path.
+
+    Args:
+        streams: Endless demand.
+        first_deadlines_ns: Per stream, distance from the start to its first possible deadline.
+        later_jobs: ``(deadline_ns, budget_ns)`` of single jobs due after ``from_ns``.
+        needed_ns: All demand due by ``from_ns`` that is not the streams'.
+        from_ns: Distance from the start to the first instant looked at.
+        until_ns: No instant from here on is looked at.
+
+    Source: Devi 2003.
+    """
+    upcoming: list[tuple[int, int, float]] = []
+    rate = offset = 0.0
+    for first_ns, budget_ns, period_ns, line_rate in zip(
+        first_deadlines_ns, streams.budgets_ns, streams.periods_ns, streams.rates, strict=True
+    ):
+        if first_ns <= from_ns:
+            later_count = (from_ns - first_ns) // period_ns
+            needed_ns += budget_ns + later_count * budget_ns
+            rate += line_rate
+            offset += line_rate * (first_ns + later_count * period_ns)
+        elif first_ns < until_ns:
+            upcoming.append((first_ns, budget_ns, line_rate))
+    upcoming += [(at_ns, budget_ns, 0.0) for at_ns, budget_ns in later_jobs]
+    # Where no line crosses at some point, none does before the next, as slopes sum to <= 1.
+    upcoming.append((from_ns, 0, 0.0))
+    upcoming.sort()
+    for at_ns, budget_ns, line_rate in upcoming:
+        needed_ns += budget_ns
+        if needed_ns > at_ns:
+            return Overload(at_ns=at_ns, demand_ns=needed_ns, proven=True)
+        if rate:
+            # Both margins together exceed what rounding can hide in sums of up to 2^12 terms.
+            above = rate * at_ns * (1 + FLOAT_MARGIN) - offset + 1
+            if needed_ns + above > at_ns:
+                return Overload(at_ns=at_ns, demand_ns=needed_ns + int(above), proven=False)
+        if line_rate:
+            rate += line_rate
+            offset += line_rate * at_ns
+    return None
+
+
 def first_overload(
     streams: Streams,
     first_deadlines_ns: Sequence[int],
@@ -110,7 +171,7 @@ def first_overload(
     blocking: Blocking = NO_BLOCKING,
     refinements_max: int,
 ) -> Overload | None:
-    """Return where demand plus blocking first exceeds time, or None when it never does.
+    """Return where demand plus blocking exceeds time, or None when it never does.
 
     Exact unless the refinements run out: a stream is replaced by its upper line once its first
     job is counted, and counted job by job again only where the lines would say no. The streams'
@@ -127,6 +188,8 @@ def first_overload(
     Source: Albers and Slomka 2005, all-approximated test; with blocking as in George, Rivierre
         and Spuri 1996. Demand repeats after the hyperperiod, hence the horizon.
     """
+    budgets_ns = streams.budgets_ns
+    rates = streams.rates_scaled
     stream_count = len(first_deadlines_ns)
     upcoming = [(at_ns, index) for index, at_ns in enumerate(first_deadlines_ns)]
     upcoming += [(at_ns, stream_count + index) for index, (at_ns, _) in enumerate(jobs)]
@@ -147,26 +210,27 @@ def first_overload(
         if at_ns > horizon_ns:
             return None
         if index < stream_count:
-            exact_ns += streams.budgets_ns[index]
-            line_rate = streams.rates_scaled[index]
+            exact_ns += budgets_ns[index]
+            line_rate = rates[index]
             rate += line_rate
             offset += line_rate * at_ns
             lines.append(point)
         else:
             exact_ns += jobs[index - stream_count][1]
-        limit_ns = at_ns - (blocking.within_ns(at_ns) if blocking.longest_ns else 0)
-        # Subtracting the rounded-down negative adds what the lines say, rounded up.
-        while exact_ns - ((offset - rate * at_ns) >> RATE_SHIFT) > limit_ns:
-            if not lines or refinement_count >= refinements_max:
-                needed_ns = exact_ns - ((offset - rate * at_ns) >> RATE_SHIFT) + at_ns - limit_ns
-                return Overload(at_ns=at_ns, demand_ns=needed_ns, proven=not lines)
+        limit_ns = at_ns - blocking.within_ns(at_ns) if blocking.longest_ns else at_ns
+        # Subtracting the rounded-down negative adds what the lines say, rounded up; 0 without any.
+        while (needed_ns := exact_ns - ((offset - rate * at_ns) >> RATE_SHIFT)) > limit_ns:
+            if exact_ns > limit_ns:
+                return Overload(at_ns=at_ns, demand_ns=exact_ns + at_ns - limit_ns, proven=True)
+            if refinement_count >= refinements_max:
+                return Overload(at_ns=at_ns, demand_ns=needed_ns + at_ns - limit_ns, proven=False)
             refinement_count += 1
             counted_until_ns, index = lines.popleft()
-            line_rate = streams.rates_scaled[index]
+            line_rate = rates[index]
             rate -= line_rate
             offset -= line_rate * counted_until_ns
             period_ns = streams.periods_ns[index]
             uncounted = (at_ns - counted_until_ns) // period_ns
-            exact_ns += uncounted * streams.budgets_ns[index]
+            exact_ns += uncounted * budgets_ns[index]
             heappush(returning, (counted_until_ns + (uncounted + 1) * period_ns, index))
     return None

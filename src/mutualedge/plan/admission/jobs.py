@@ -1,11 +1,12 @@
 """One more job: does it, and everything admitted or promised before it, still finish in time?"""
 
-from bisect import insort_right
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from mutualedge.plan.admission.demand import Admitted, NotAdmitted
 from mutualedge.plan.admission.state import Job, ProcessorSnapshot, Running, deadline_of
 from mutualedge.plan.admission.windows import (
+    check_all_from_now,
     check_blocking,
     check_from_now,
     check_later_releases,
@@ -42,16 +43,16 @@ def check_job(state: ProcessorSnapshot, job: Job, now_ns: int) -> Admitted | Not
         now_ns: Absolute; not before the running job's start.
     """
     pending = list(state.pending)
-    insort_right(pending, job, key=deadline_of)
-    free = [each for each in pending if each.reservation_key is None]
-    ahead = [each for each in free if each.release_ns > now_ns]
+    index = bisect_right(pending, job.deadline_ns, key=deadline_of)
+    pending.insert(index, job)
+    ahead = [each for each in pending if each.release_ns > now_ns and each.reservation_key is None]
     return (
         _check_overrun(state.running, now_ns)
-        or _check_counts(free, ahead)
+        or _check_counts(pending, ahead)
         or _check_late(state.running, job, now_ns)
-        or check_blocking(state, pending, now_ns)
+        or check_blocking(state, pending, job.deadline_ns, now_ns)
         or check_later_releases(state.profile, pending, ahead)
-        or check_from_now(state, pending, now_ns)
+        or check_from_now(state, pending, index, now_ns)
         or Admitted()
     )
 
@@ -61,14 +62,15 @@ def check_pending(state: ProcessorSnapshot, now_ns: int) -> Admitted | NotAdmitt
 
     The same three conditions as `check_job`, for all jobs without a reservation at once.
     """
-    free = [each for each in state.pending if each.reservation_key is None]
-    ahead = [each for each in free if each.release_ns > now_ns]
+    ahead = [
+        each for each in state.pending if each.release_ns > now_ns and each.reservation_key is None
+    ]
     return (
         _check_overrun(state.running, now_ns)
-        or _check_counts(free, ahead)
-        or check_blocking(state, state.pending, now_ns)
+        or _check_counts(state.pending, ahead)
+        or check_blocking(state, state.pending, now_ns, now_ns)
         or check_later_releases(state.profile, state.pending, ahead)
-        or check_from_now(state, state.pending, now_ns)
+        or check_all_from_now(state, state.pending, now_ns)
         or Admitted()
     )
 
@@ -90,11 +92,14 @@ def _check_overrun(running: Running | None, now_ns: int) -> NotAdmitted | None:
     )
 
 
-def _check_counts(free: Sequence[Job], ahead: Sequence[Job]) -> NotAdmitted | None:
+def _check_counts(pending: Sequence[Job], ahead: Sequence[Job]) -> NotAdmitted | None:
     """Refuse when the jobs without a reservation, or those released later, are too many."""
-    if len(free) > FREE_JOBS_MAX:
+    free_count = len(pending)
+    if free_count > FREE_JOBS_MAX:
+        free_count = sum(each.reservation_key is None for each in pending)
+    if free_count > FREE_JOBS_MAX:
         sentence = (
-            f"{len(free)} jobs without a reservation would wait, at most {FREE_JOBS_MAX} may; "
+            f"{free_count} jobs without a reservation would wait, at most {FREE_JOBS_MAX} may; "
             "try again when some have finished."
         )
         return NotAdmitted(code="admission.job.count", sentence=sentence, at_ns=0, demand_ns=0)

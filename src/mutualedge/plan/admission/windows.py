@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
+from mutualedge.model import JSON_INTEGER_MAX
 from mutualedge.plan.admission.demand import (
-    RATE_ONE,
-    RATE_SHIFT,
     NotAdmitted,
+    Overload,
     first_overload,
+    overload_after,
     stack_blocking,
 )
-from mutualedge.plan.admission.reservations import ReservationProfile, linear_slack_ns
+from mutualedge.plan.admission.reservations import ReservationProfile
 from mutualedge.plan.admission.state import Job, ProcessorSnapshot, deadline_of
 
 JOB_REFINEMENTS_MAX = 256
@@ -18,17 +19,24 @@ JOB_REFINEMENTS_MAX = 256
 LONG_JOBS_MAX = 1
 """Pending jobs that are safe only by history: each costs a demand test at every admission."""
 
-START_ROUNDS_MAX = 8
+START_ROUNDS_MAX = 4
 """Rounds in search of a latest start; each adds a reservation's job, and few come before it."""
 
 
 def check_blocking(
-    state: ProcessorSnapshot, pending: Sequence[Job], now_ns: int
+    state: ProcessorSnapshot, pending: Sequence[Job], due_from_ns: int, now_ns: int
 ) -> NotAdmitted | None:
     """Refuse a job that could start just before a reservation's job that cannot wait for it.
 
     Most jobs are short enough at any time. One that is not may still be safe because the
-    reservations released lately and it starts soon; every later admission checks that again.
+    reservations released lately and it starts soon. A new job can delay the start of those due
+    no earlier, so they are looked at again.
+
+    Args:
+        state: The processor before the change.
+        pending: The jobs that will wait.
+        due_from_ns: Jobs due earlier cannot be affected by the change; absolute.
+        now_ns: Absolute.
     """
     profile = state.profile
     always_ns = profile.least_slack_ns()
@@ -45,7 +53,8 @@ def check_blocking(
         if slack_ns is None or blocking_ns <= slack_ns:
             continue
         long_count += 1
-        if long_count > LONG_JOBS_MAX or _may_block(state, pending, job, now_ns):
+        affected = job.deadline_ns >= due_from_ns
+        if long_count > LONG_JOBS_MAX or (affected and _may_block(state, pending, job, now_ns)):
             return _blocking_refusal(job, slack_ns)
     return None
 
@@ -65,27 +74,57 @@ def _blocking_refusal(job: Job, slack_ns: int) -> NotAdmitted:
 
 
 def _may_block(state: ProcessorSnapshot, pending: Sequence[Job], job: Job, now_ns: int) -> bool:
-    """Tell whether history and start time leave open that this job blocks a reservation's.
+    """Tell whether history and start time leave open that this job blocks a reservation's."""
+    if job.release_ns > now_ns:
+        return True
+    earliest_ns = now_ns + _remaining_ns(state, now_ns)
+    earliest_ns += sum(
+        [
+            each.budget_ns
+            for each in pending
+            if each.deadline_ns <= job.deadline_ns and each is not job
+        ]
+    )
+    releases = _first_releases_ns(state, now_ns)
+    if _may_block_from(state, releases, job, earliest_ns, now_ns):
+        return True
+    latest_ns = _latest_start_ns(state, job, earliest_ns, now_ns)
+    if latest_ns == earliest_ns:
+        return False
+    return latest_ns is None or _may_block_from(state, releases, job, latest_ns, now_ns)
+
+
+def _may_block_from(
+    state: ProcessorSnapshot, releases: Sequence[int], job: Job, latest_ns: int, now_ns: int
+) -> bool:
+    """Tell whether a job that starts by ``latest_ns`` can make a reservation's job late.
 
     Of all windows of one length, the one that begins right after the latest start is the worst:
-    blocking is whole, and most reservations may release again. A job whose release lies ahead
-    is taken to meet every reservation at its densest.
+    blocking is whole, and most reservations may release again.
     """
-    profile = state.profile
-    latest_ns = _latest_start_ns(state, pending, job, now_ns)
-    first_deadlines = list(profile.deadlines_ns)
-    if latest_ns is not None:
-        releases = _first_releases_ns(state, now_ns)
-        for index, release_ns in enumerate(releases):
-            first_deadlines[index] += max(0, release_ns - latest_ns - 1)
-    expiry_ns = job.deadline_ns - max(now_ns, job.release_ns) - 1
-    overload = first_overload(
-        profile.streams,
+    begin_ns = latest_ns + 1
+    first_deadlines = [
+        deadline_ns if release_ns <= begin_ns else release_ns - begin_ns + deadline_ns
+        for release_ns, deadline_ns in zip(releases, state.profile.deadlines_ns, strict=True)
+    ]
+    blocking_ns = job.budget_ns - 1
+    expiry_ns = job.deadline_ns - now_ns - 1
+    overload = overload_after(
+        state.profile.streams,
         first_deadlines,
         (),
-        blocking=stack_blocking([(expiry_ns, job.budget_ns - 1)]),
-        refinements_max=JOB_REFINEMENTS_MAX,
+        needed_ns=blocking_ns,
+        from_ns=blocking_ns,
+        until_ns=expiry_ns,
     )
+    if overload is not None and not overload.proven:
+        overload = first_overload(
+            state.profile.streams,
+            first_deadlines,
+            (),
+            blocking=stack_blocking([(expiry_ns, blocking_ns)]),
+            refinements_max=JOB_REFINEMENTS_MAX,
+        )
     return overload is not None
 
 
@@ -104,36 +143,31 @@ def _first_releases_ns(state: ProcessorSnapshot, now_ns: int) -> list[int]:
 
 
 def _latest_start_ns(
-    state: ProcessorSnapshot, pending: Sequence[Job], job: Job, now_ns: int
+    state: ProcessorSnapshot, job: Job, earliest_ns: int, now_ns: int
 ) -> int | None:
-    """Return an upper bound on when a released job starts; None if unreleased or not found.
+    """Return an upper bound on when a released job starts, None if it takes too many rounds.
 
-    Until it starts, only the running job and jobs due no later run.
+    Until it starts, only the running job and jobs due no later run: those of ``earliest_ns``, and
+    what reservations release meanwhile.
     """
-    if job.release_ns > now_ns:
-        return None
-    fixed_ns = now_ns
-    if state.running is not None:
-        fixed_ns = state.running.started_ns + state.running.job.budget_ns
-    fixed_ns += sum(
-        each.budget_ns
-        for each in pending
-        if each.deadline_ns <= job.deadline_ns and each is not job
-    )
-    latest_ns = fixed_ns
+    latest_ns = earliest_ns
     for _ in range(START_ROUNDS_MAX):
-        earlier_ns = sum(
-            (last_ns - max(now_ns, next_ns)) // each.period_ns * each.budget_ns + each.budget_ns
-            for each, next_ns in zip(
-                state.profile.reservations, state.next_releases_ns, strict=True
-            )
-            if (last_ns := min(latest_ns, job.deadline_ns - each.deadline_ns))
-            >= max(now_ns, next_ns)
-        )
-        if fixed_ns + earlier_ns == latest_ns:
+        needed_ns = earliest_ns + _demand_before_ns(state, latest_ns, job.deadline_ns, now_ns)
+        if needed_ns == latest_ns:
             return latest_ns
-        latest_ns = fixed_ns + earlier_ns
+        latest_ns = needed_ns
     return None
+
+
+def _demand_before_ns(state: ProcessorSnapshot, until_ns: int, due_ns: int, now_ns: int) -> int:
+    """Return what reservations can release from now until an instant, due by another one."""
+    demand_ns = 0
+    for each, next_ns in zip(state.profile.reservations, state.next_releases_ns, strict=True):
+        if next_ns <= until_ns:
+            span_ns = min(until_ns, due_ns - each.deadline_ns) - max(now_ns, next_ns)
+            if span_ns >= 0:
+                demand_ns += (span_ns // each.period_ns + 1) * each.budget_ns
+    return demand_ns
 
 
 def check_later_releases(
@@ -188,34 +222,77 @@ def _blocking_beyond_ns(pending: Sequence[Job], begin_ns: int, at_ns: int) -> in
 
 
 def check_from_now(
+    state: ProcessorSnapshot, pending: Sequence[Job], index: int, now_ns: int
+) -> NotAdmitted | None:
+    """Refuse when a new job lets work due by some instant exceed the time until then.
+
+    Three tests, each tried only when the one before says no: reservations at their densest,
+    reservations' histories under lines, and the exact one. Instants before the new job's
+    deadline need no look: it adds nothing to them.
+
+    Args:
+        state: The processor before the new job.
+        pending: The jobs that will wait, by deadline.
+        index: Which of them is new.
+        now_ns: Absolute.
+    """
+    needed_ns = _remaining_ns(state, now_ns) + sum([each.budget_ns for each in pending[:index]])
+    if _fits_any_history(state.profile, pending, index, needed_ns, now_ns):
+        return None
+    new = pending[index]
+    overload = overload_after(
+        state.profile.streams,
+        _first_deadlines_ns(state, now_ns),
+        [(each.deadline_ns - now_ns, each.budget_ns) for each in pending[index + 1 :]],
+        needed_ns=needed_ns + new.budget_ns,
+        from_ns=new.deadline_ns - now_ns,
+        until_ns=2 * JSON_INTEGER_MAX,
+    )
+    if overload is None:
+        return None
+    if overload.proven:
+        return _demand_refusal(overload, now_ns)
+    return check_all_from_now(state, pending, now_ns)
+
+
+def check_all_from_now(
     state: ProcessorSnapshot, pending: Sequence[Job], now_ns: int
 ) -> NotAdmitted | None:
-    """Refuse when, from now on, work due by some instant can exceed the time until then."""
-    profile = state.profile
-    running = state.running
-    remaining_ns = 0
-    if running is not None:
-        remaining_ns = running.started_ns + running.job.budget_ns - now_ns
-    if _fits_any_history(profile, pending, remaining_ns, now_ns):
-        return None
-    # A job that arrives at the very instant of a start did not take part in that choice: its
-    # release counts from the next nanosecond (`Processor.release` does the same).
-    earliest_ns = now_ns + (running is not None and running.started_ns == now_ns)
-    first_deadlines = [
-        # Not max(): a call for each of 100 reservations would cost 5 of the 100 µs.
-        (release_ns if release_ns > earliest_ns else earliest_ns) - now_ns + deadline_ns  # noqa: FURB136
-        for release_ns, deadline_ns in zip(
-            state.next_releases_ns, profile.deadlines_ns, strict=True
-        )
-    ]
+    """Refuse when work due by any instant from now on can exceed the time until then.
+
+    Exact: every demand counted here can really arrive.
+    """
     overload = first_overload(
-        profile.streams,
-        first_deadlines,
+        state.profile.streams,
+        _first_deadlines_ns(state, now_ns),
         [(each.deadline_ns - now_ns, each.budget_ns) for each in pending],
-        base_ns=remaining_ns,
+        base_ns=_remaining_ns(state, now_ns),
         refinements_max=JOB_REFINEMENTS_MAX,
     )
     return None if overload is None else _demand_refusal(overload, now_ns)
+
+
+def _remaining_ns(state: ProcessorSnapshot, now_ns: int) -> int:
+    """Return what the running job may still take."""
+    running = state.running
+    return 0 if running is None else running.started_ns + running.job.budget_ns - now_ns
+
+
+def _first_deadlines_ns(state: ProcessorSnapshot, now_ns: int) -> list[int]:
+    """Return, per reservation, the time until its next job to arrive can be due.
+
+    A job that arrives at the very instant of a start did not take part in that choice: its
+    release counts from the next nanosecond (`Processor.release` does the same).
+    """
+    running = state.running
+    earliest_ns = now_ns + (running is not None and running.started_ns == now_ns)
+    return [
+        # Not max(): a call for each of 100 reservations would cost 5 of the 100 µs.
+        (release_ns if release_ns > earliest_ns else earliest_ns) - now_ns + deadline_ns  # noqa: FURB136
+        for release_ns, deadline_ns in zip(
+            state.next_releases_ns, state.profile.deadlines_ns, strict=True
+        )
+    ]
 
 
 def _demand_refusal(overload: Overload, now_ns: int) -> NotAdmitted:
@@ -236,28 +313,19 @@ def _demand_refusal(overload: Overload, now_ns: int) -> NotAdmitted:
 
 
 def _fits_any_history(
-    profile: ReservationProfile, pending: Sequence[Job], remaining_ns: int, now_ns: int
+    profile: ReservationProfile, pending: Sequence[Job], index: int, needed_ns: int, now_ns: int
 ) -> bool:
     """Tell whether the single jobs fit even if every reservation could release right now.
 
     Sufficient. Up to each pending deadline, the work due must not exceed the least slack that
     reservations leave in any window at least as long.
     """
-    least_ns = profile.least_slack_ns()
-    if least_ns is not None and remaining_ns > least_ns:
-        return False
-    points_ns = profile.points_ns
-    later_ns = profile.later_slack_ns
-    tabled_count = len(points_ns)
-    needed_ns = remaining_ns
-    for job in pending:
+    floor_ns = 0
+    for job in pending[index:]:
         needed_ns += job.budget_ns
-        length_ns = job.deadline_ns - now_ns
-        index = bisect_left(points_ns, length_ns)
-        if index < tabled_count and needed_ns <= later_ns[index] and needed_ns <= length_ns:
-            # Slack only rises between two points, so what fits the points fits here, unless
-            # none lies before; then slack is the length itself.
-            pass
-        if needed_ns > profile.later_slack_floor_ns(length_ns):
-            return False
+        # The floor rises with the deadline, so it is looked up only when the last one is used up.
+        if needed_ns > floor_ns:
+            floor_ns = profile.later_slack_floor_ns(job.deadline_ns - now_ns)
+            if needed_ns > floor_ns:
+                return False
     return True

@@ -1,0 +1,1 @@
+"""Composition roots, process files, the driver, founding, the rehearsal, export and audit."""

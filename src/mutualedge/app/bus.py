@@ -1,0 +1,71 @@
+"""Requests over NATS: which subject reaches whom, and messages to bytes and back."""
+
+from collections.abc import Mapping
+
+from mutualedge.adapters.nats import NatsClient, partner_subject
+from mutualedge.adapters.nats import Request as NatsRequest
+from mutualedge.app.driver import Driver
+from mutualedge.model import NS_PER_S, EnterpriseId
+from mutualedge.protocol import (
+    Reply,
+    Request,
+    encode_json,
+    encode_message,
+    parse_reading,
+    parse_reply,
+    parse_request,
+)
+
+PARTNER_VERB = "ask"
+PARTNER_SERVICE = "me.in.ask"
+DEVICE_SERVICE = "me.device.reading"
+
+IN_FLIGHT_MAX = 512
+"""Requests of others handled at once; one more is refused so that its sender knows."""
+
+ANSWER_TIMEOUT_S = 30.0
+"""Longest a request of others may take; every step inside has a shorter limit."""
+
+
+class NatsBus:
+    """Reaches partners and the hub through this enterprise's own server."""
+
+    def __init__(self, client: NatsClient) -> None:
+        """Take a connected client."""
+        self._client = client
+
+    async def request(self, peer: EnterpriseId, request: Request, timeout_ns: int) -> Reply:
+        """Return the peer's reply.
+
+        Raises:
+            MutualEdgeError: None came in time, or it cannot be understood.
+        """
+        subject = partner_subject(peer, PARTNER_VERB)
+        raw = await self._client.request(subject, encode_message(request), timeout_ns / NS_PER_S)
+        return parse_reply(raw)
+
+
+async def serve_partners(
+    client: NatsClient, driver: Driver, names: Mapping[str, EnterpriseId]
+) -> None:
+    """Answer partners' requests from now on; ``names`` are their accounts on the hub."""
+
+    async def answer(request: NatsRequest) -> bytes:
+        peer = names.get(request.caller or "", EnterpriseId("unknown"))
+        return encode_message(await driver.ask(peer, parse_request(request.payload)))
+
+    await client.serve(
+        PARTNER_SERVICE, answer, max_in_flight=IN_FLIGHT_MAX, timeout_s=ANSWER_TIMEOUT_S
+    )
+
+
+async def serve_devices(client: NatsClient, driver: Driver) -> None:
+    """Answer this enterprise's own devices, who speak JSON."""
+
+    async def answer(request: NatsRequest) -> bytes:
+        reply = await driver.ask("device", parse_reading(request.payload))
+        return encode_json(reply)
+
+    await client.serve(
+        DEVICE_SERVICE, answer, max_in_flight=IN_FLIGHT_MAX, timeout_s=ANSWER_TIMEOUT_S
+    )

@@ -1,0 +1,129 @@
+"""A bundle from the stores of the parties: everything an auditor needs, nothing else."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from mutualedge.audit.bundle import (
+    BUNDLE_FORMAT,
+    AgreementItem,
+    AttestationItem,
+    BatchItem,
+    BlockItem,
+    BundleItem,
+    CheckpointItem,
+    EntryItem,
+    HeaderItem,
+    StatementItem,
+    TrustItem,
+    VoucherItem,
+)
+from mutualedge.errors import CorruptState
+from mutualedge.identity import verify_trust
+from mutualedge.model import EnterpriseId, format_instant
+from mutualedge.node.leases import LeaseRow, MeterRow, RecordRow
+from mutualedge.node.logbook import CheckpointRow, EntryRow
+from mutualedge.protocol import SignedBlock, StoreView
+from mutualedge.signing import Envelope, canonical_bytes, parse_canonical
+from mutualedge.tlog import with_signatures
+
+
+def export_part(store: StoreView, enterprise: EnterpriseId) -> Iterator[BundleItem]:
+    """Yield what one enterprise contributes: its leases, its log, its copy of the ledger.
+
+    Raises:
+        CorruptState: A row the log points to is missing.
+    """
+    yield from _leases(store)
+    yield from _log(store, enterprise)
+    for _, value in store.scan("block"):
+        signed = msgspec.msgpack.decode(value, type=SignedBlock)
+        yield BlockItem(block=signed.block, countersignatures=signed.countersignatures)
+
+
+def _leases(store: StoreView) -> Iterator[BundleItem]:
+    for bucket in ("lent", "borrowed"):
+        for _, value in store.scan(bucket):
+            row = msgspec.msgpack.decode(value, type=LeaseRow)
+            yield AgreementItem(agreement=row.agreement)
+    for _, value in store.scan("meter"):
+        meter = msgspec.msgpack.decode(value, type=MeterRow)
+        yield AttestationItem(attestation=meter.attestation)
+        yield VoucherItem(voucher=meter.voucher)
+        if meter.batch is not None:
+            yield BatchItem(batch=meter.batch)
+    for _, value in store.scan("statement"):
+        yield StatementItem(statement=parse_canonical(value, Envelope))
+
+
+def _log(store: StoreView, enterprise: EnterpriseId) -> Iterator[BundleItem]:
+    raw = store.get("checkpoint", "latest")
+    if raw is None:
+        return
+    checkpoint = msgspec.msgpack.decode(raw, type=CheckpointRow)
+    note = with_signatures(checkpoint.note, checkpoint.cosignatures)
+    yield CheckpointItem(log=enterprise, note=note)
+    for key, value in store.scan("entry"):
+        if int(key) >= checkpoint.size:
+            return
+        row = msgspec.msgpack.decode(value, type=EntryRow)
+        yield EntryItem(
+            log=enterprise,
+            index=int(key),
+            salt=row.salt,
+            body_kind=row.body_kind,
+            body=_body(store, row),
+        )
+
+
+def _body(store: StoreView, row: EntryRow) -> bytes:
+    raw = store.get(row.bucket, row.key)
+    if raw is None:
+        sentence = f"The log names row {row.bucket}/{row.key}, which is missing; restore a backup."
+        raise CorruptState("export.body.missing", sentence)
+    if row.body_kind == "record":
+        return msgspec.msgpack.decode(raw, type=RecordRow).usage
+    return raw
+
+
+def bundle_lines(
+    trust: Envelope, parts: Iterable[Iterable[BundleItem]], now_ns: int
+) -> Iterator[bytes]:
+    """Yield the lines of the bundle that these parts make together, without repetition.
+
+    Args:
+        trust: The trust file.
+        parts: One per contributing enterprise.
+        now_ns: When it is exported; the one thing in the file nobody signs.
+    """
+    items: dict[bytes, BundleItem] = {
+        canonical_bytes(TrustItem(trust=trust)): TrustItem(trust=trust)
+    }
+    blocks: dict[str, BlockItem] = {}
+    for part in parts:
+        for item in part:
+            if isinstance(item, BlockItem):
+                _merge_block(blocks, item)
+            else:
+                items[canonical_bytes(item)] = item
+    for block in blocks.values():
+        items[canonical_bytes(block)] = block
+    header = HeaderItem(
+        format=BUNDLE_FORMAT,
+        consortium=verify_trust(trust).trust.consortium,
+        exported=format_instant(now_ns),
+        items=len(items),
+    )
+    yield canonical_bytes(header)
+    yield from items
+
+
+def _merge_block(blocks: dict[str, BlockItem], item: BlockItem) -> None:
+    """Unite the countersignatures that different parties hold for the same block."""
+    digest = item.block.payload_digest
+    known = blocks.get(digest)
+    signed = item.countersignatures
+    if known is not None:
+        new = tuple(each for each in signed if each not in known.countersignatures)
+        signed = (*known.countersignatures, *new)
+    blocks[digest] = BlockItem(block=item.block, countersignatures=signed)

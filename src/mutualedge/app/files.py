@@ -1,0 +1,156 @@
+"""What each process is told at start: one file per process, readable by its owner only."""
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from mutualedge.errors import UsageError
+from mutualedge.model import (
+    Amount,
+    Bytes32,
+    Count,
+    DurationMs,
+    EnterpriseId,
+    EnterpriseName,
+    PositiveCount,
+)
+from mutualedge.signing import Envelope
+
+T = TypeVar("T")
+
+PROCESS_FILE = "process.json"
+STORE_FILE = "store.sqlite3"
+SECRET_MODE = 0o600
+
+
+class TlsText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A certificate, its key and the root it chains to, PEM."""
+
+    certificate_pem: str
+    private_key_pem: str
+    root_pem: str
+
+
+class HubFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the hub process needs.
+
+    Attributes:
+        names: Enterprise of each account key on the hub's server.
+        account_tokens: Every account's token, by account key.
+    """
+
+    trust: Envelope
+    writer_seed: Bytes32
+    witness_seed: Bytes32
+    operator_token: str
+    account_tokens: dict[str, str]
+    names: dict[str, EnterpriseName]
+    client_token: str
+    client_seed: Bytes32
+    tls: TlsText
+    leaf_port: PositiveCount
+
+
+class LendingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the node lends, per lease."""
+
+    budget_ms: PositiveCount
+    period_ms: PositiveCount
+    deadline_ms: PositiveCount
+    price_microcredits: Amount
+    credit_microcredits: Amount
+
+
+class BorrowingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From whom the node borrows, and for how long at a time."""
+
+    providers: tuple[EnterpriseName, ...]
+    lease_ms: DurationMs
+    renew_before_ms: DurationMs
+
+
+class TimingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds and rhythms of a node; ``node.NodeSettings`` says what each means."""
+
+    job_budget_ms: PositiveCount
+    network_ms: DurationMs
+    window_calls: PositiveCount
+    window_ms: DurationMs
+    dispute_window_ms: DurationMs
+    settle_grace_ms: DurationMs
+    checkpoint_every_ms: DurationMs
+    follow_every_ms: DurationMs
+    request_timeout_ms: DurationMs
+
+
+class NodeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a node process needs.
+
+    Attributes:
+        bundle: File of the function bundle it runs.
+        platform: Secret of the simulated machine, handed to the runner.
+        names: Enterprise of each account key on the hub's server.
+        node_password: Of the node's own user on its server.
+        device_password: Of its devices' user.
+        leaf_credentials: With which its server links to the hub.
+        client_port: On which its server listens for devices; 0 for any free one.
+    """
+
+    enterprise: EnterpriseName
+    trust: Envelope
+    node_seed: Bytes32
+    settlement_seed: Bytes32
+    log_seed: Bytes32
+    witness_seed: Bytes32
+    salt_secret: Bytes32
+    bundle: bytes
+    platform: bytes
+    collateral: bytes
+    names: dict[str, EnterpriseName]
+    node_password: str
+    device_password: str
+    leaf_credentials: str
+    tls: TlsText
+    hub_host: str
+    hub_port: PositiveCount
+    client_port: Count
+    timing: TimingSettings
+    lending: LendingSettings | None
+    borrowing: BorrowingSettings | None
+
+
+def write_process_file(folder: Path, content: HubFile | NodeFile) -> None:
+    """Write a process's file, readable by its owner only."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / PROCESS_FILE
+    path.touch(mode=SECRET_MODE)
+    path.chmod(SECRET_MODE)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1))
+
+
+def read_process_file(folder: Path, kind: type[T]) -> T:
+    """Return what a process is told.
+
+    Raises:
+        UsageError: The file is missing, readable by others, or malformed.
+    """
+    path = folder / PROCESS_FILE
+    try:
+        mode = path.stat().st_mode
+        raw = path.read_bytes()
+    except OSError as error:
+        sentence = f"{path} cannot be read ({error.strerror}); found the consortium there first."
+        raise UsageError("app.file.unreadable", sentence) from error
+    if mode & 0o077:
+        sentence = f"{path} holds secrets and others may read it; run: chmod 600 {path}"
+        raise UsageError("app.file.exposed", sentence)
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError("app.file.malformed", f"{path}: {error}.") from error
+
+
+def enterprise_folder(folder: Path, enterprise: EnterpriseId) -> Path:
+    """Return where an enterprise's process keeps its files."""
+    return folder / enterprise

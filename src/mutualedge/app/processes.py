@@ -1,0 +1,260 @@
+"""Composition roots: a hub process and a node process, each from its folder."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import msgspec
+import structlog
+import uvloop
+
+from mutualedge.adapters.nats import (
+    EnterpriseServer,
+    HubLink,
+    HubServer,
+    LocalUser,
+    Nkey,
+    PasswordLogin,
+    Role,
+    TlsFiles,
+    TokenLogin,
+    connect,
+    start_server,
+)
+from mutualedge.adapters.sqlite import SqliteStore
+from mutualedge.app.bus import NatsBus, serve_devices, serve_partners
+from mutualedge.app.devices import DEVICE_USER
+from mutualedge.app.driver import Driver, Ports
+from mutualedge.app.files import STORE_FILE, HubFile, NodeFile, TlsText, read_process_file
+from mutualedge.app.runner_link import RunnerLink
+from mutualedge.consortium import Hub
+from mutualedge.functions import parse_bundle, verify_bundle
+from mutualedge.identity import verify_trust
+from mutualedge.model import NS_PER_MS
+from mutualedge.node import Borrowing, Lending, Node, NodeKeys, NodeSettings
+from mutualedge.protocol import Note, RunnerOrder
+from mutualedge.signing import Entropy, SigningKey
+
+READY_FILE = "ready.json"
+NATS_FOLDER = "nats"
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Written once a process answers: where its devices connect."""
+
+    pid: int
+    client_url: str
+
+
+def steady_clock() -> Callable[[], int]:
+    """Return a clock in nanoseconds since 1970 that never steps: wall time once, then monotonic."""
+    offset_ns = time.time_ns() - time.monotonic_ns()
+    return lambda: time.monotonic_ns() + offset_ns
+
+
+def _noter() -> Callable[[Note], None]:
+    structlog.configure(
+        processors=[structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+    )
+    log = structlog.get_logger()
+    return lambda note: log.info(note.name, **dict(note.fields))
+
+
+def _tls(text: TlsText) -> TlsFiles:
+    return TlsFiles(
+        certificate_pem=text.certificate_pem.encode(),
+        private_key_pem=text.private_key_pem.encode(),
+        root_pem=text.root_pem.encode(),
+    )
+
+
+def _write_ready(folder: Path, client_url: str) -> None:
+    temporary = folder / f"{READY_FILE}.new"
+    temporary.write_bytes(msgspec.json.encode(Ready(pid=os.getpid(), client_url=client_url)))
+    temporary.replace(folder / READY_FILE)
+
+
+def _no_runner(order: RunnerOrder) -> None:
+    sentence = f"The hub has no runner and gave it {type(order).__name__}."
+    raise AssertionError(sentence)
+
+
+async def run_hub(folder: Path) -> None:
+    """Serve ledger and witness of a consortium until told to stop.
+
+    Raises:
+        UsageError: The folder's file, store or port cannot be used.
+    """
+    told = read_process_file(folder, HubFile)
+    note = _noter()
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(SqliteStore(folder / STORE_FILE))
+        hub = Hub(
+            consortium=verify_trust(told.trust),
+            writer=SigningKey(told.writer_seed),
+            witness=SigningKey(told.witness_seed),
+            store=store,
+        )
+        server = await stack.enter_async_context(
+            await start_server(_hub_server(told), folder / NATS_FOLDER)
+        )
+        login = TokenLogin(token=told.client_token, key=Nkey(Role.USER, told.client_seed))
+        client = await stack.enter_async_context(
+            await connect(server.client_url, login, name="hub", report=_reporter(note))
+        )
+        ports = Ports(
+            store=store, bus=NatsBus(client), order=_no_runner, note=note, clock_ns=steady_clock()
+        )
+        driver = Driver(hub, ports)
+        await serve_partners(client, driver, told.names)
+        _write_ready(folder, server.client_url)
+        await driver.run()
+
+
+def _hub_server(told: HubFile) -> HubServer:
+    return HubServer(
+        name="hub",
+        operator_token=told.operator_token,
+        account_tokens=told.account_tokens,
+        tls=_tls(told.tls),
+        leaf_port=told.leaf_port,
+    )
+
+
+def _reporter(note: Callable[[Note], None]) -> Callable[[str, str], None]:
+    return lambda event, detail: note(Note(name=f"bus.{event}", fields=(("detail", detail),)))
+
+
+async def run_node(folder: Path) -> None:
+    """Serve one enterprise: its devices, its partners, its runner, until told to stop.
+
+    Raises:
+        UsageError: The folder's file, store or port cannot be used.
+    """
+    told = read_process_file(folder, NodeFile)
+    note, clock_ns = _noter(), steady_clock()
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(SqliteStore(folder / STORE_FILE))
+        node = _node(told, store, clock_ns())
+        server = await stack.enter_async_context(
+            await start_server(_enterprise_server(told), folder / NATS_FOLDER)
+        )
+        login = PasswordLogin(user="node", password=told.node_password)
+        client = await stack.enter_async_context(
+            await connect(server.client_url, login, name=told.enterprise, report=_reporter(note))
+        )
+        link = RunnerLink(told.platform, note)
+        ports = Ports(
+            store=store, bus=NatsBus(client), order=link.order, note=note, clock_ns=clock_ns
+        )
+        driver = Driver(node, ports)
+        await serve_partners(client, driver, told.names)
+        await serve_devices(client, driver)
+        async with asyncio.TaskGroup() as running:
+            running.create_task(link.run(driver.post))
+            running.create_task(driver.run())
+            _write_ready(folder, server.client_url)
+
+
+def _enterprise_server(told: NodeFile) -> EnterpriseServer:
+    return EnterpriseServer(
+        name=told.enterprise,
+        node_user=LocalUser(name="node", password=told.node_password),
+        device_users=(LocalUser(name=DEVICE_USER, password=told.device_password),),
+        hub=HubLink(
+            host=told.hub_host,
+            port=told.hub_port,
+            credentials=told.leaf_credentials,
+            tls=_tls(told.tls),
+        ),
+        client_port=told.client_port,
+    )
+
+
+def _node(told: NodeFile, store: SqliteStore, now_ns: int) -> Node:
+    consortium = verify_trust(told.trust)
+    return Node(
+        me=consortium.member(told.enterprise),
+        consortium=consortium,
+        trust_digest=told.trust.payload_digest,
+        settings=_settings(told),
+        keys=NodeKeys(
+            node=SigningKey(told.node_seed),
+            settlement=SigningKey(told.settlement_seed),
+            log=SigningKey(told.log_seed),
+            witness=SigningKey(told.witness_seed),
+            salt_secret=told.salt_secret,
+        ),
+        entropy=Entropy(os.urandom(32)),
+        store=store,
+        now_ns=now_ns,
+    )
+
+
+def _settings(told: NodeFile) -> NodeSettings:
+    timing = told.timing
+    return NodeSettings(
+        function=verify_bundle(parse_bundle(told.bundle)).digest,
+        bundle=told.bundle,
+        collateral=told.collateral,
+        job_budget_ns=timing.job_budget_ms * NS_PER_MS,
+        lending=_lending(told),
+        borrowing=_borrowing(told),
+        network_ms=timing.network_ms,
+        window_calls=timing.window_calls,
+        window_ms=timing.window_ms,
+        dispute_window_ms=timing.dispute_window_ms,
+        settle_grace_ms=timing.settle_grace_ms,
+        checkpoint_every_ms=timing.checkpoint_every_ms,
+        follow_every_ms=timing.follow_every_ms,
+        request_timeout_ms=timing.request_timeout_ms,
+    )
+
+
+def _lending(told: NodeFile) -> Lending | None:
+    lent = told.lending
+    if lent is None:
+        return None
+    return Lending(
+        budget_ns=lent.budget_ms * NS_PER_MS,
+        period_ns=lent.period_ms * NS_PER_MS,
+        deadline_ns=lent.deadline_ms * NS_PER_MS,
+        price_microcredits=lent.price_microcredits,
+        credit_microcredits=lent.credit_microcredits,
+    )
+
+
+def _borrowing(told: NodeFile) -> Borrowing | None:
+    borrowed = told.borrowing
+    if borrowed is None:
+        return None
+    return Borrowing(
+        providers=borrowed.providers,
+        lease_ms=borrowed.lease_ms,
+        renew_before_ms=borrowed.renew_before_ms,
+    )
+
+
+def run_until_told(serve: Callable[[Path], Awaitable[None]], folder: Path) -> None:
+    """Run one process in this one until SIGTERM or SIGINT, then stop its children and leave."""
+
+    async def supervised() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+        try:
+            await serve(folder)
+        except asyncio.CancelledError:
+            if task.uncancel() > 0:
+                raise
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(supervised())

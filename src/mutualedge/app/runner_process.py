@@ -1,0 +1,49 @@
+"""The runner's process: frames in, frames out, over the one socket it inherited."""
+
+import os
+import socket
+import sys
+from typing import BinaryIO
+
+from mutualedge.adapters.tee_sim import SimulatedPlatform
+from mutualedge.adapters.wasm import WasmRuntime
+from mutualedge.app.measurement import runner_measurement
+from mutualedge.model import AssuranceLevel
+from mutualedge.protocol import LENGTH_BYTES, encode_frame, parse_frame_length, parse_order
+from mutualedge.runner import Runner
+from mutualedge.signing import Entropy
+
+MEASUREMENT_DIFFERS = 78
+"""Exit status: the platform vouches for another runner than this code (EX_CONFIG)."""
+
+
+def main() -> None:
+    """Serve orders on file descriptor ``argv[1]`` until the other end closes it.
+
+    The first thing on the socket is the platform the simulator quotes with, behind its length.
+    """
+    with socket.socket(fileno=int(sys.argv[1])) as node:
+        stream = node.makefile("rb")
+        platform = SimulatedPlatform.from_bytes(_read_frame(stream) or b"")
+        if platform.mr_enclave != runner_measurement():
+            sys.exit(MEASUREMENT_DIFFERS)
+        runner = Runner(
+            runtime=WasmRuntime(),
+            attester=platform,
+            assurance=AssuranceLevel.SIMULATED,
+            entropy=Entropy(os.urandom(32)),
+        )
+        while (body := _read_frame(stream)) is not None:
+            node.sendall(encode_frame(runner.handle(parse_order(body))))
+
+
+def _read_frame(stream: BinaryIO) -> bytes | None:
+    """Return the next frame's body, or nothing when the node closed the socket."""
+    prefix = stream.read(LENGTH_BYTES)
+    if len(prefix) < LENGTH_BYTES:
+        return None
+    return stream.read(parse_frame_length(prefix))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""``mutualedge audit``: export what happened, and prove it offline."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+audit_app = typer.Typer(help="Export what happened, and prove it offline.", no_args_is_help=True)
+
+
+@audit_app.command()
+def export(
+    bundle: Annotated[Path, typer.Argument(help="File to write.")],
+    folder: Annotated[list[Path], typer.Option("--from", help="Node folder; repeat for each.")],
+) -> int:
+    """Write one bundle from the stores of the enterprises that contribute."""
+    from mutualedge.app.auditing import export_bundle
+
+    typer.echo(f"{bundle}: {export_bundle(folder, bundle)} bytes")
+    return 0
+
+
+@audit_app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="File made by 'audit export'.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Re-check every credit: exit 0 proved, 1 violation, 2 evidence missing."""
+    from mutualedge.app.auditing import report_text, verify_file
+
+    report = verify_file(bundle)
+    typer.echo(report_text(report, as_json=as_json))
+    return report.exit_code

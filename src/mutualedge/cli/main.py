@@ -1,0 +1,42 @@
+"""The command tree and what errors become: a sentence on stderr and a meaningful exit status."""
+
+import sys
+
+import typer
+
+from mutualedge.cli.audit import audit_app
+from mutualedge.cli.demo import demo
+from mutualedge.cli.serve import hub, node
+from mutualedge.errors import MutualEdgeError, UsageError
+
+EXIT_FAILED = 70
+"""Something of ours or a peer's failed (sysexits EX_SOFTWARE); 1, 2 and 3 keep their meanings."""
+
+EXIT_USAGE = 64
+"""The command was used wrongly (sysexits EX_USAGE)."""
+
+app = typer.Typer(
+    name="mutualedge",
+    help="Run each other's peak-time work on each other's idle edge nodes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(demo)
+app.command()(hub)
+app.command()(node)
+app.add_typer(audit_app, name="audit")
+
+
+def main() -> None:
+    """Run the command line; exits 0, or with the status that the command documents."""
+    try:
+        status = app(standalone_mode=False)
+    except MutualEdgeError as error:
+        sys.stderr.write(f"mutualedge: {error.sentence} [{error.code}]\n")
+        sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
+    except typer.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,1 @@
+"""The whole consortium under faults, from one seed."""

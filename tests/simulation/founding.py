@@ -1,0 +1,96 @@
+"""A consortium of simulated members: keys, platforms and trust file, all from their names."""
+
+import hashlib
+from dataclasses import dataclass
+
+from mutualedge.adapters.tee_sim import (
+    SimulatedPlatform,
+    SimulatedRoot,
+    make_platform,
+    make_test_root,
+)
+from mutualedge.identity import Consortium, Member, TrustFile, verify_trust
+from mutualedge.model import AssuranceLevel, Digest, EnterpriseId, NodeId
+from mutualedge.node import NodeKeys
+from mutualedge.signing import Envelope, SigningKey, sign_record
+
+from tests.simulation.schedule import START_NS
+
+RUNNER_MEASUREMENT = Digest(hashlib.sha256(b"simulated runner").hexdigest())
+
+
+def seed_of(*parts: str) -> bytes:
+    return hashlib.sha256("/".join(parts).encode()).digest()
+
+
+def keys_of(name: str) -> NodeKeys:
+    return NodeKeys(
+        node=SigningKey(seed_of(name, "node")),
+        settlement=SigningKey(seed_of(name, "settlement")),
+        log=SigningKey(seed_of(name, "log")),
+        witness=SigningKey(seed_of(name, "witness")),
+        salt_secret=seed_of(name, "salt"),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Founded:
+    """What every simulated process starts from."""
+
+    trust: Envelope
+    consortium: Consortium
+    platforms: dict[str, SimulatedPlatform]
+    writer: SigningKey
+    witness: SigningKey
+
+
+def found(names: tuple[str, ...]) -> Founded:
+    root = make_test_root("simulated", seed_of("root"), START_NS)
+    platforms = {name: _platform(root, name) for name in names}
+    writer, witness = SigningKey(seed_of("writer")), SigningKey(seed_of("hub-witness"))
+    cards = tuple(_card(name) for name in sorted(names))
+    trust = TrustFile(
+        consortium=EnterpriseId("simulated"),
+        version=1,
+        assurance=AssuranceLevel.SIMULATED,
+        members=cards,
+        writer_key=writer.public_bytes,
+        witness_name="simulated.mutualedge/hub/witness",
+        witness_key=witness.public_bytes,
+        attestation_root=root.certificate,
+        runner_measurements=(RUNNER_MEASUREMENT,),
+    )
+    envelope = sign_record(trust, *(SigningKey(seed_of(name, "enterprise")) for name in names))
+    return Founded(
+        trust=envelope,
+        consortium=verify_trust(envelope),
+        platforms=platforms,
+        writer=writer,
+        witness=witness,
+    )
+
+
+def _platform(root: SimulatedRoot, name: str) -> SimulatedPlatform:
+    return make_platform(
+        root,
+        seed_of(name, "ppid")[:16].hex(),
+        START_NS,
+        mr_enclave=RUNNER_MEASUREMENT,
+        mr_signer="0" * 64,
+    )
+
+
+def _card(name: str) -> Envelope:
+    keys = keys_of(name)
+    enterprise = SigningKey(seed_of(name, "enterprise"))
+    member = Member(
+        enterprise=EnterpriseId(name),
+        node=NodeId(f"{name}-1"),
+        enterprise_key=enterprise.public_bytes,
+        node_key=keys.node.public_bytes,
+        settlement_key=keys.settlement.public_bytes,
+        log_key=keys.log.public_bytes,
+        witness_key=keys.witness.public_bytes,
+        platform=seed_of(name, "ppid")[:16].hex(),
+    )
+    return sign_record(member, enterprise)

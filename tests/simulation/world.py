@@ -1,0 +1,192 @@
+"""A whole consortium for a day: hub, nodes, runners, devices, faults and (some) liars."""
+
+from dataclasses import dataclass, field
+
+from mutualedge.consortium import Hub
+from mutualedge.functions import PythonRuntime, anomaly_bundle
+from mutualedge.model import (
+    NS_PER_MS,
+    NS_PER_S,
+    AssuranceLevel,
+    DeviceId,
+    EnterpriseId,
+    InvocationId,
+)
+from mutualedge.node import Borrowing, Lending, Node, NodeSettings
+from mutualedge.protocol import Reading, ReadingScored, Refused, Reply
+from mutualedge.runner import Runner
+from mutualedge.signing import Entropy
+from tests.simulation.founding import Founded, found, keys_of, seed_of
+from tests.simulation.liars import tell
+from tests.simulation.network import Network
+from tests.simulation.processes import Boot, Process, RunnerProcess
+from tests.simulation.schedule import HOUR_NS, START_NS, FaultRates, Schedule
+from tests.simulation.truth import Truth
+from tests.simulation.world_store import MemoryStore
+
+NAMES = ("candy", "forge", "harbour", "mill", "press", "quarry", "tannery")
+JOB_NS = 5 * NS_PER_MS
+DEADLINE_NS = 36 * NS_PER_MS
+BURST_NS = 900 * NS_PER_S
+DEVICES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What one run simulates."""
+
+    seed: int
+    members: int = 3
+    hours: int = 24
+    faults: FaultRates = field(default_factory=FaultRates)
+    lie: str | None = None
+
+
+class World:
+    """Everything of one run; ``run`` simulates it and ``truth`` judges it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.schedule = Schedule(plan.seed)
+        self.names = NAMES[: plan.members]
+        self.founded: Founded = found(self.names)
+        self.network = Network(self.schedule, plan.faults)
+        self.truth = Truth(self.schedule)
+        self.liar = self.names[0] if plan.lie is not None else None
+        self._bundle = anomaly_bundle()
+        self._invocation_count = 0
+        self.hub = self._process("hub", self._boot_hub)
+        for index, name in enumerate(self.names):
+            self._add_node(index, name)
+        if plan.lie is not None and self.liar is not None:
+            tell(plan.lie, self.network.processes[self.liar], self.founded, self.schedule)
+
+    def _process(self, name: str, boot: Boot) -> Process:
+        process = Process(
+            name,
+            self.schedule,
+            boot,
+            self.network.send,
+            crash_rate=self.plan.faults.crash_per_commit,
+        )
+        self.network.processes[name] = process
+        return process
+
+    def _boot_hub(self, store: MemoryStore, _now_ns: int) -> Hub:
+        return Hub(
+            consortium=self.founded.consortium,
+            writer=self.founded.writer,
+            witness=self.founded.witness,
+            store=store,
+        )
+
+    def _add_node(self, index: int, name: str) -> None:
+        process = self._process(name, lambda store, now_ns: self._boot_node(name, store, now_ns))
+        runner = RunnerProcess(
+            process,
+            self.schedule,
+            lambda life: self._boot_runner(name, process, life),
+            loss_rate=self.plan.faults.runner_loss_per_order,
+            job_ns=JOB_NS,
+        )
+        self.truth.watch(name, process, runner)
+        for device in range(DEVICES):
+            start_ns = START_NS + 60 * NS_PER_S + index * BURST_NS // len(self.names)
+            device_id = DeviceId(f"{name}-d{device}")
+            self._read_at(start_ns, name, device_id)
+
+    def _boot_node(self, name: str, store: MemoryStore, now_ns: int) -> Node:
+        consortium = self.founded.consortium
+        entropy = Entropy(seed_of(str(self.plan.seed), name, str(now_ns)))
+        return Node(
+            me=consortium.member(EnterpriseId(name)),
+            consortium=consortium,
+            trust_digest=self.founded.trust.payload_digest,
+            settings=self._settings(name),
+            keys=keys_of(name),
+            entropy=entropy,
+            store=store,
+            now_ns=now_ns,
+        )
+
+    def _settings(self, name: str) -> NodeSettings:
+        partners = tuple(EnterpriseId(other) for other in self.names if other != name)
+        return NodeSettings(
+            function=self._bundle.digest,
+            bundle=self._bundle.raw,
+            collateral=self.founded.platforms[name].collateral,
+            job_budget_ns=JOB_NS,
+            lending=Lending(
+                budget_ns=JOB_NS,
+                period_ns=4 * JOB_NS,
+                deadline_ns=4 * JOB_NS,
+                price_microcredits=100,
+                credit_microcredits=10**12,
+            ),
+            borrowing=Borrowing(providers=partners, lease_ms=4 * 3600_000, renew_before_ms=300_000),
+            network_ms=5,
+            window_calls=16,
+            window_ms=10_000,
+            dispute_window_ms=3600_000,
+            settle_grace_ms=600_000,
+            checkpoint_every_ms=300_000,
+            follow_every_ms=60_000,
+            request_timeout_ms=5_000,
+        )
+
+    def _boot_runner(self, name: str, process: Process, life: int) -> Runner:
+        seed = seed_of(str(self.plan.seed), name, "runner", str(process.life), str(life))
+        return Runner(
+            runtime=PythonRuntime(),
+            attester=self.founded.platforms[name],
+            assurance=AssuranceLevel.SIMULATED,
+            entropy=Entropy(seed),
+        )
+
+    def _read_at(self, burst_ns: int, name: str, device: DeviceId) -> None:
+        """Schedule one batch of readings of a device within a burst, and the following bursts."""
+
+        def read() -> None:
+            if not self.schedule.calm:
+                self._read(name, device)
+                self._read_at(burst_ns + BURST_NS, name, device)
+
+        jitter_ns = self.schedule.random.randint(0, 3 * NS_PER_MS)
+        self.schedule.at(burst_ns + jitter_ns, read)
+
+    def _read(self, name: str, device: DeviceId) -> None:
+        random = self.schedule.random
+        self._invocation_count += 1
+        invocation = InvocationId(f"{self._invocation_count:032x}")
+        level = 80.0 if random.random() < 0.02 else 20.0
+        reading = Reading(
+            device=device,
+            invocation=invocation,
+            readings=tuple(level + random.random() for _ in range(8)),
+            remaining_ns=DEADLINE_NS,
+        )
+        self.truth.asked(invocation)
+        self.network.processes[name].ask(
+            "device", reading, lambda reply: self._on_reply(invocation, reply)
+        )
+
+    def _on_reply(self, invocation: InvocationId, reply: Reply) -> None:
+        assert isinstance(reply, ReadingScored | Refused)
+        self.truth.answered(invocation, reply)
+
+    def run(self) -> "World":
+        """Simulate the day with faults, then a calm time in which everything settles."""
+        self.hub.start()
+        for name in self.names:
+            self.network.processes[name].start()
+        self.network.start_partitions()
+        day_ns = START_NS + self.plan.hours * HOUR_NS
+        self.schedule.run_until(day_ns)
+        self.schedule.calm = True
+        self.schedule.run_until(day_ns + 12 * HOUR_NS)
+        return self
+
+    def judge(self) -> None:
+        """Assert what must hold once everything settled."""
+        honest = frozenset(name for name in self.names if name != self.liar)
+        self.truth.judge(self.hub, honest)
