@@ -1,5 +1,6 @@
 """A whole consortium for a day: hub, nodes, runners, devices, faults and (some) liars."""
 
+import itertools
 from dataclasses import dataclass, field
 
 from mutualedge.consortium import Hub
@@ -26,9 +27,9 @@ from tests.simulation.world_store import MemoryStore
 
 NAMES = ("candy", "forge", "harbour", "mill", "press", "quarry", "tannery")
 JOB_NS = 5 * NS_PER_MS
-DEADLINE_NS = 36 * NS_PER_MS
-BURST_NS = 900 * NS_PER_S
-DEVICES = 8
+DEADLINE_NS = 34 * NS_PER_MS
+BURST_NS = 1200 * NS_PER_S
+DEVICES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +130,7 @@ class World:
             window_ms=10_000,
             dispute_window_ms=3600_000,
             settle_grace_ms=600_000,
-            checkpoint_every_ms=300_000,
+            checkpoint_every_ms=900_000,
             follow_every_ms=60_000,
             request_timeout_ms=5_000,
         )
@@ -141,6 +142,7 @@ class World:
             attester=self.founded.platforms[name],
             assurance=AssuranceLevel.SIMULATED,
             entropy=Entropy(seed),
+            clock_ns=itertools.count(step=1_000_000).__next__,
         )
 
     def _read_at(self, burst_ns: int, name: str, device: DeviceId) -> None:

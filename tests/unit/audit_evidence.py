@@ -35,6 +35,11 @@ def attestation_root() -> bytes:
     return _root().certificate
 
 
+def collateral() -> bytes:
+    """Return what the machine's vendor published beside its quotes."""
+    return _machine().collateral
+
+
 def runner_measurement() -> Digest:
     return Digest(sha256(b"runner").hexdigest())
 
@@ -65,6 +70,6 @@ def attest_meter(
         backend="sgx",
         handshake=handshake,
         evidence=_machine().collect(bound),
-        collateral=_machine().collateral,
+        collateral=collateral(),
         placement=sign_record(placement, node_key),
     )

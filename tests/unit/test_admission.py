@@ -152,6 +152,53 @@ def test_a_recent_release_makes_room_for_a_longer_job() -> None:
     assert code_of(check_job(state, job("longer", 21, 100, 2), 2)) == "admission.job.blocking"
 
 
+def after_one_promised_job(*leases: Reservation) -> Processor:
+    """Return a processor at instant 2, on which the first lease released at 0 and finished."""
+    processor = Processor()
+    for lease in leases:
+        assert processor.add_reservation(lease, 0) == Admitted()
+    processor.release(leases[0].key, "promised", 0, budget_ns=2)
+    processor.start("promised", 0)
+    processor.finish("promised", 2)
+    return processor
+
+
+def test_other_promises_may_delay_the_start_of_a_longer_job() -> None:
+    """Delayed to 11 by two jobs of one lease and one of another, it must end by 102."""
+    state = after_one_promised_job(
+        reservation("tight", 2, 100, 4),
+        reservation("often", 3, 6, 500),
+        reservation("seldom", 3, 500, 500),
+    ).snapshot()
+    assert check_job(state, job("long", 91, 1_000), 2) == Admitted()
+    assert code_of(check_job(state, job("longer", 92, 1_000), 2)) == "admission.job.blocking"
+
+
+def test_one_waiting_job_at_most_relies_on_history() -> None:
+    """Each such job costs a demand test at every admission, so a second one is refused."""
+    processor = after_one_promised_job(reservation("tight", 2, 1_000, 4))
+    assert processor.admit(job("long", 100, 5_000), 2) == Admitted()
+    assert code_of(processor.admit(job("second", 100, 6_000), 2)) == "admission.job.blocking"
+    assert processor.admit(job("short", 3, 6_000), 2) == Admitted()
+
+
+def test_a_promise_may_be_claimed_at_the_instant_of_the_check() -> None:
+    """Both due at 4, a job of 3 and the lease's 2 do not fit; due at 5 they do."""
+    processor = Processor()
+    processor.add_reservation(reservation("lease", 2, 20, 4), 0)
+    assert code_of(processor.admit(job("late", 3, 4), 0)) == "admission.job.demand"
+    assert processor.admit(job("later", 3, 5), 0) == Admitted()
+
+
+def test_a_promise_claimed_at_the_instant_of_a_start_counts_from_the_next() -> None:
+    """Running 4, promised 2 due at 7 then, and one more: exactly 7."""
+    processor = Processor()
+    processor.add_reservation(reservation("lease", 2, 20, 6), 0)
+    processor.admit(job("running", 4, 100), 0)
+    processor.start("running", 0)
+    assert processor.admit(job("new", 1, 6), 0) == Admitted()
+
+
 def test_a_later_release_needs_its_own_window() -> None:
     """A job of 5 that starts just before a release at 10 leaves no room for 7 by 17."""
     processor = Processor()
@@ -178,6 +225,15 @@ def test_a_reservation_must_fit_beside_waiting_jobs() -> None:
     processor.start("long", 0)
     processor.finish("long", 50)
     assert processor.add_reservation(new, 50) == Admitted()
+
+
+def test_a_reservation_must_leave_waiting_jobs_in_time() -> None:
+    """Ten due by 12 leave room for 2 due by 12, not for 3."""
+    processor = Processor()
+    processor.admit(job("waiting", 10, 12), 0)
+    verdict = processor.add_reservation(reservation("three", 3, 100, 12), 0)
+    assert code_of(verdict) == "admission.reservation.pending"
+    assert processor.add_reservation(reservation("two", 2, 100, 12), 0) == Admitted()
 
 
 def test_a_release_waits_until_its_period_has_passed() -> None:

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import time
 from typing import BinaryIO
 
 from mutualedge.adapters.tee_sim import SimulatedPlatform
@@ -32,6 +33,7 @@ def main() -> None:
             attester=platform,
             assurance=AssuranceLevel.SIMULATED,
             entropy=Entropy(os.urandom(32)),
+            clock_ns=time.thread_time_ns,
         )
         while (body := _read_frame(stream)) is not None:
             node.sendall(encode_frame(runner.handle(parse_order(body))))

@@ -180,7 +180,7 @@ class Books:
     def _reserve_again(self, lease_id: LeaseId, lease: LeaseBook, total: int) -> LeaseBook:
         """Two signatures need no timely witness, only room on the credit line."""
         freed = lease.held_microcredits or 0
-        self._reserve(lease.requester, lease.provider, total, freed=freed)
+        self._reserve(lease.requester, lease.provider, total, freed_microcredits=freed)
         if lease.held_microcredits is not None:
             self._resolve_due(lease_id)
         self._unresolved[lease_id] = None
@@ -242,22 +242,29 @@ class Books:
         return self._lines.setdefault((creditor, debtor), CreditLine())
 
     def _reserve(
-        self, debtor: EnterpriseId, creditor: EnterpriseId, amount: int, *, freed: int = 0
+        self,
+        debtor: EnterpriseId,
+        creditor: EnterpriseId,
+        amount_microcredits: int,
+        *,
+        freed_microcredits: int = 0,
     ) -> None:
         """Hold the limit at this step: owed net, plus reserved, plus this, is within it."""
         line, opposite = self._line(creditor, debtor), self._line(debtor, creditor)
         owed = line.posted_microcredits - opposite.posted_microcredits
-        used = owed + line.pending_microcredits - freed
-        _refuse_if(used + amount > line.limit_microcredits, "overdrawn")
-        spent = self._turnover(amount, lambda pair: pair[1] == debtor)
-        earned = self._turnover(amount, lambda pair: pair[0] == creditor)
-        _refuse_if(max(spent, earned) - freed > JSON_INTEGER_MAX, "account-full")
-        line.pending_microcredits += amount
+        used = owed + line.pending_microcredits - freed_microcredits
+        _refuse_if(used + amount_microcredits > line.limit_microcredits, "overdrawn")
+        spent = self._turnover(amount_microcredits, lambda pair: pair[1] == debtor)
+        earned = self._turnover(amount_microcredits, lambda pair: pair[0] == creditor)
+        _refuse_if(max(spent, earned) - freed_microcredits > JSON_INTEGER_MAX, "account-full")
+        line.pending_microcredits += amount_microcredits
 
     def _turnover(
-        self, amount: int, concerns: Callable[[tuple[EnterpriseId, EnterpriseId]], bool]
+        self,
+        amount_microcredits: int,
+        concerns: Callable[[tuple[EnterpriseId, EnterpriseId]], bool],
     ) -> int:
-        return amount + sum(
+        return amount_microcredits + sum(
             line.pending_microcredits + line.posted_microcredits
             for pair, line in self._lines.items()
             if concerns(pair)

@@ -1,4 +1,4 @@
-"""Usage records, taken in as they are read: some 80 bytes kept of each, whatever its length."""
+"""Usage records, taken in as they are read: some 250 bytes kept of each."""
 
 from array import array
 from dataclasses import dataclass, field

@@ -43,7 +43,7 @@ _FORM, _RECORD = 1, 5
 def verify_bundle(lines: Iterable[bytes], *, trust_digest: Digest | None = None) -> Report:
     """Return what a bundle proves, checked offline and by code that built none of it.
 
-    Memory stays near 150 bytes a record and 40 bytes an entry; the documents around them
+    Memory stays near 250 bytes a record and 40 bytes an entry; the documents around them
     (agreements, evidence, vouchers, blocks) are kept whole.
 
     Args:

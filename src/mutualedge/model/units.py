@@ -1,5 +1,6 @@
 """Units that must never be swapped, and the instants that stand in signed text."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, NewType
@@ -26,6 +27,7 @@ NS_PER_S = 1_000_000_000
 MS_PER_S = 1_000
 
 INSTANT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
+_INSTANT = re.compile(INSTANT_PATTERN[1:-1])
 Instant = NewType("Instant", str)
 InstantText = Annotated[Instant, msgspec.Meta(pattern=INSTANT_PATTERN)]
 
@@ -50,7 +52,9 @@ def parse_instant(text: str) -> int:
         UsageError: The text is not an instant with millisecond precision in UTC.
     """
     try:
-        moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+        if not _INSTANT.fullmatch(text):
+            raise ValueError(text)
+        moment = datetime.fromisoformat(text)
     except ValueError as error:
         sentence = f"'{text}' is not an instant; write it as 2026-11-21T08:00:00.000Z."
         raise UsageError("model.instant.malformed", sentence) from error

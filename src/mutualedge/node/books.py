@@ -51,6 +51,7 @@ class Books:
         self._is_asking = False
         self._is_submitting = False
         self._validated_height = -1
+        self.asked_ns = 0
         station.after(0, self._follow)
 
     @property
@@ -63,13 +64,17 @@ class Books:
         """Commands the ledger has not answered yet."""
         return len(self._outbox)
 
-    def submit(self, action: Action) -> InvocationId:
+    def submit(self, action: Action, occasion: str = "") -> InvocationId:
         """Have the ledger carry out an action, however long it takes to reach it.
 
         The command's identity is derived from its content, so that asking twice is asking once.
+
+        Args:
+            action: What to do.
+            occasion: Sets apart two commands of equal content that are both meant.
         """
         me = self._station.me.enterprise
-        content = me.encode() + canonical_bytes(action)
+        content = me.encode() + occasion.encode() + canonical_bytes(action)
         command_id = InvocationId(digest_of(content)[:32])
         if command_id in self._outbox or self.outcome(command_id) is not None:
             return command_id
@@ -115,6 +120,7 @@ class Books:
         self._is_asking = False
         if not isinstance(reply, Blocks):
             return
+        self.asked_ns = self._station.now_ns
         before = self.ledger.height
         signed = [self._take(each) for each in reply.blocks]
         own = tuple(envelope for envelope in signed if envelope is not None)

@@ -47,8 +47,12 @@ from mutualedge.signing import canonical_bytes, key_id_of, sign_record, verify_r
 
 T = TypeVar("T")
 
-APPRAISAL_BACKOFF_NS = 10_000 * NS_PER_MS
-"""A partner whose evidence was refused is asked again after ten seconds, not at once."""
+REFUSAL_BACKOFF_NS = 600_000 * NS_PER_MS
+"""A partner whose evidence was refused, or that forgot the lease, is asked again in ten minutes."""
+
+
+PROPOSALS_MAX = 5
+"""Times the same proposal is sent before another lease is asked for."""
 
 
 class Borrower:
@@ -147,8 +151,12 @@ class Borrower:
             sentence = f"'{provider}' signed an offer in another's name."
             raise PeerError("market.offer.misplaced", sentence)
         terms = self._terms(offer, borrowing)
+        self._propose(provider, terms, PROPOSALS_MAX)
+
+    def _propose(self, provider: EnterpriseId, terms: Agreement, tries: int) -> None:
+        """Send a proposal; the same one again while it is not answered, so that it is one lease."""
         proposal = sign_record(terms, self._station.keys.settlement)
-        on_reply = partial(self._on_signed, provider, terms)
+        on_reply = partial(self._on_signed, provider, terms, tries - 1)
         self._station.ask(
             provider, ProposeLease(agreement=proposal), partial(self._guarded, provider, on_reply)
         )
@@ -181,8 +189,11 @@ class Borrower:
         )
 
     def _on_signed(
-        self, provider: EnterpriseId, terms: Agreement, reply: Reply | Unanswered
+        self, provider: EnterpriseId, terms: Agreement, tries: int, reply: Reply | Unanswered
     ) -> None:
+        if isinstance(reply, Unanswered) and tries > 0:
+            self._propose(provider, terms, tries)
+            return
         signed = _expect(reply, LeaseSigned)
         lease_id, agreed = verify_agreement(signed.agreement, self._station.consortium)
         if agreed != terms:
@@ -228,7 +239,9 @@ class Borrower:
             self._station.after(self._backoff_ns(error), release)
 
     def _backoff_ns(self, error: MutualEdgeError) -> int:
-        return APPRAISAL_BACKOFF_NS if error.code.startswith("attest.") else 0
+        if error.code.startswith("attest.") or error.code == "market.lease.unknown":
+            return REFUSAL_BACKOFF_NS
+        return 0
 
     def _on_offered(
         self, lease: HeldLease, initiator: Initiator, reply: Reply | Unanswered

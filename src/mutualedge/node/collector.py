@@ -67,8 +67,14 @@ class Collector:
         self._station.after(max(0, at_ns - self._station.now_ns), action)
 
     def _drop_unopened(self, lease: HeldLease, forget: Callable[[HeldLease], None]) -> None:
-        if not lease.is_resolved and self._books.ledger.lease(lease.lease_id) is None:
+        """Let go of a lease its requester never opened; a stale copy of the ledger cannot tell."""
+        if lease.is_resolved or self._books.ledger.lease(lease.lease_id) is not None:
+            return
+        grace_ns = self._station.settings.settle_grace_ms * NS_PER_MS
+        if self._books.asked_ns + grace_ns > self._station.now_ns:
             forget(lease)
+        else:
+            self._station.after(grace_ns, partial(self._drop_unopened, lease, forget))
 
     def expect(self, lease: HeldLease) -> None:
         """See to it that what is recorded now is signed within half the window."""
@@ -170,11 +176,24 @@ class Collector:
         grace_ns = self._station.settings.settle_grace_ms * NS_PER_MS
         if lease.open_calls:
             self.collect(lease)
-        elif lease.statement is None:
+        if lease.statement is None and self._is_all_collected(lease):
             self._ask_statement(lease)
         if self._station.now_ns >= lease.terms.ends_ns + grace_ns and lease.statement is None:
             self._claim(lease)
         self._station.after(grace_ns // ATTENTIONS_PER_GRACE, partial(self._settle, lease))
+
+    def _is_all_collected(self, lease: HeldLease) -> bool:
+        """Tell whether nothing is left that a voucher or a claim could still bring.
+
+        Calls that no batch proves (their runner died before signing) are written off after half
+        the grace; they are at most W.
+        """
+        if any(account.is_asking for account in lease.accounts.values()):
+            return False
+        half_ns = self._station.settings.settle_grace_ms * NS_PER_MS // 2
+        is_late = self._station.now_ns >= lease.terms.ends_ns + half_ns
+        is_provable = any(map(_is_provable, lease.accounts.values()))
+        return not lease.open_calls or (is_late and not is_provable)
 
     def _ask_statement(self, lease: HeldLease) -> None:
         envelope = sign_record(_statement(lease), self._station.keys.settlement)
@@ -203,7 +222,7 @@ class Collector:
         batches = tuple(
             account.batch
             for account in accounts
-            if account.batch is not None and _batch_seq(account.batch) > account.signed.seq
+            if _is_provable(account) and account.batch is not None
         )
         vouchers = tuple(account.voucher for account in accounts)
         self._books.submit(Claim(lease=lease.lease_id, vouchers=vouchers, batches=batches))
@@ -219,6 +238,11 @@ def _claimable(account: MeterAccount) -> tuple[tuple[MeteredCall, ...], Envelope
     if calls and through_seq >= calls[0].usage.seq:
         return tuple(call for call in calls if call.usage.seq <= through_seq), account.batch
     return calls, None
+
+
+def _is_provable(account: MeterAccount) -> bool:
+    """Tell whether the runner signed for calls that no voucher covers."""
+    return account.batch is not None and _batch_seq(account.batch) > account.signed.seq
 
 
 def _batch_seq(batch: Envelope) -> int:

@@ -96,8 +96,10 @@ class Dispatcher:
         if not self._expecting:
             sentence = "The runner answered an order nobody gave; it is stopped."
             raise PeerError("node.runner.unasked", sentence)
-        self._expecting.popleft()(answer)
-        self.dispatch()
+        try:
+            self._expecting.popleft()(answer)
+        finally:
+            self.dispatch()
 
     def next_job_id(self) -> int:
         """Return a number for a job, unique in this process."""

@@ -45,6 +45,16 @@ class _Device:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Placing:
+    """One invocation of a device and when its result loses its worth."""
+
+    device: _Device
+    reading: Reading
+    request: bytes
+    deadline_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeCounts:
     """What became of the readings so far."""
 
@@ -90,6 +100,9 @@ class Intake:
         elif device.current is not None:
             sentence = "The device's last readings are still being scored; send these afterwards."
             self._refuse(ask_id, "node.device.busy", sentence)
+        elif reading.guaranteed and self._dispatcher.timing == "best-effort":
+            sentence = "This node has no real-time priority, so it guarantees nothing; see status."
+            self._refuse(ask_id, "node.timing.best-effort", sentence)
         else:
             self._place(ask_id, device, reading)
 
@@ -98,100 +111,89 @@ class Intake:
         self._station.answer(ask_id, Refused(code=code, sentence=sentence))
 
     def _place(self, ask_id: int, device: _Device, reading: Reading) -> None:
-        deadline_ns = self._station.now_ns + reading.remaining_ns
         request = anomaly.encode_request(device.state, reading.readings)
+        placing = _Placing(
+            device=device,
+            reading=reading,
+            request=request,
+            deadline_ns=self._station.now_ns + reading.remaining_ns,
+        )
         device.current, device.ask_ids = reading.invocation, [ask_id]
-        not_here = self._try_local(device, reading, request, deadline_ns)
+        not_here = self._try_local(placing)
         if not_here is None:
             return
         if reading.guaranteed:
             sentence = f"{not_here.sentence} A partner's node could die; no room to make up for it."
-            self._fail(device, "admission.guarantee.no-compensation", sentence, "refused")
+            self._fail(placing, "admission.guarantee.no-compensation", sentence, "refused")
             return
-        on_result = partial(self._on_served, device, reading, deadline_ns)
-        nowhere = self._requester.call(reading.invocation, request, deadline_ns, on_result)
+        nowhere = self._requester.call(
+            reading.invocation, request, placing.deadline_ns, partial(self._on_served, placing)
+        )
         if nowhere is not None:
             sentence = f"No room here ({not_here.sentence}) nor at a partner: {nowhere.sentence}"
-            self._fail(device, nowhere.code, sentence, "refused")
+            self._fail(placing, nowhere.code, sentence, "refused")
 
-    def _try_local(
-        self, device: _Device, reading: Reading, request: bytes, deadline_ns: int
-    ) -> NotAdmitted | None:
+    def _try_local(self, placing: _Placing) -> NotAdmitted | None:
         order = ExecuteLocal(
             job=self._dispatcher.next_job_id(),
             function=self._station.settings.function,
-            request=request,
+            request=placing.request,
+            budget_ns=self._station.settings.job_budget_ns,
         )
-        on_answer = partial(self._on_local, device, reading, deadline_ns)
-        return self._dispatcher.admit(order, deadline_ns=deadline_ns, on_answer=on_answer)
+        on_answer = partial(self._on_local, placing)
+        return self._dispatcher.admit(order, deadline_ns=placing.deadline_ns, on_answer=on_answer)
 
-    def _on_local(
-        self, device: _Device, reading: Reading, deadline_ns: int, answer: RunnerAnswer
-    ) -> None:
+    def _on_local(self, placing: _Placing, answer: RunnerAnswer) -> None:
         match answer:
             case ExecutedLocal(status="ok", response=response):
-                self._deliver(device, reading, response, deadline_ns, self._own_name, "local")
+                self._deliver(placing, response, self._own_name)
             case ExecutedLocal(status=status):
-                self._fail(device, f"functions.{status}", "The function was stopped.", "failed")
+                self._fail(placing, f"functions.{status}", "The function was stopped.", "failed")
             case FrameRefused(code=code, sentence=sentence):
-                self._fail(device, code, sentence, "failed")
+                self._fail(placing, code, sentence, "failed")
             case other:
-                self._fail(device, "node.runner.confused", f"Got {type(other).__name__}.", "failed")
+                sentence = f"The runner answered a job with {type(other).__name__}."
+                self._fail(placing, "node.runner.confused", sentence, "failed")
 
     @property
     def _own_name(self) -> str:
         return self._station.me.enterprise
 
-    def _on_served(
-        self, device: _Device, reading: Reading, deadline_ns: int, result: Served | Failed
-    ) -> None:
+    def _on_served(self, placing: _Placing, result: Served | Failed) -> None:
         match result:
             case Served(status="ok", response=response, provider=provider):
-                self._deliver(device, reading, response, deadline_ns, provider, "offloaded")
+                self._deliver(placing, response, provider)
             case Served(status=status):
-                self._fail(device, f"functions.{status}", "The function was stopped.", "failed")
+                self._fail(placing, f"functions.{status}", "The function was stopped.", "failed")
             case Failed(code=code, sentence=sentence):
-                self._fall_back(device, reading, deadline_ns, code, sentence)
+                # The partner failed us: run it here after all, if time and room are left.
+                if self._try_local(placing) is not None:
+                    self._fail(placing, code, sentence, "failed")
 
-    def _fall_back(
-        self, device: _Device, reading: Reading, deadline_ns: int, code: str, sentence: str
-    ) -> None:
-        """The partner failed us: run it here after all, if time and room are left."""
-        request = anomaly.encode_request(device.state, reading.readings)
-        if self._try_local(device, reading, request, deadline_ns) is not None:
-            self._fail(device, code, sentence, "failed")
-
-    def _deliver(
-        self,
-        device: _Device,
-        reading: Reading,
-        response: bytes,
-        deadline_ns: int,
-        placed: str,
-        how: str,
-    ) -> None:
+    def _deliver(self, placing: _Placing, response: bytes, placed: str) -> None:
         scored = anomaly.decode_response(response)
         result = ReadingScored(
-            invocation=reading.invocation,
+            invocation=placing.reading.invocation,
             scores=scored.scores,
             flags=scored.flags,
             placed=placed,
             assurance=self._assurance(placed),
             timing=self._dispatcher.timing,
         )
-        self._counts[how] += 1
-        self._counts["late"] += self._station.now_ns > deadline_ns
-        device.state, device.last = scored.state, result
+        self._counts["local" if placed == self._own_name else "offloaded"] += 1
+        self._counts["late"] += self._station.now_ns > placing.deadline_ns
+        placing.device.state, placing.device.last = scored.state, result
         row = DeviceRow(state=scored.state, last=result)
-        self._station.write(DEVICE_BUCKET, reading.device, msgspec.msgpack.encode(row))
-        self._answer_all(device, result)
+        device = placing.reading.device
+        self._station.write(DEVICE_BUCKET, device, msgspec.msgpack.encode(row))
+        self._answer_all(placing.device, result)
 
     def _assurance(self, placed: str) -> str:
         return "own" if placed == self._own_name else self._station.consortium.trust.assurance
 
-    def _fail(self, device: _Device, code: str, sentence: str, how: str) -> None:
+    def _fail(self, placing: _Placing, code: str, sentence: str, how: str) -> None:
         self._counts[how] += 1
-        self._answer_all(device, Refused(code=code, sentence=sentence))
+        self._answer_all(placing.device, Refused(code=code, sentence=sentence))
 
     def _answer_all(self, device: _Device, reply: ReadingScored | Refused) -> None:
         for ask_id in device.ask_ids:

@@ -118,7 +118,8 @@ class Node:
                 self._provider.runner_lost()
                 self._dispatcher.runner_lost()
             case TimerFired():
-                self._guarded(station.run_due_timers)
+                for action in station.due_timers():
+                    self._guarded(action)
             case _:
                 assert_never(event)
         return station.effects
@@ -149,9 +150,9 @@ class Node:
             case AddCheckpoint() as request:
                 self._logbook.cosign(ask_id, request)
             case OpenSession() as request:
-                self._provider.open_session(ask_id, request)
+                self._provider.admittance.open_session(ask_id, request)
             case FinishSession() as request:
-                self._provider.finish_session(ask_id, request)
+                self._provider.admittance.finish_session(ask_id, request)
             case AskOffer() as request:
                 self._provider.make_offer(ask_id, request)
             case ProposeLease() as request:

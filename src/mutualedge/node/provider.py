@@ -5,11 +5,10 @@ from functools import partial
 
 import msgspec
 
-from mutualedge.attest import MeterAttestation, Placement
-from mutualedge.errors import MutualEdgeError, PeerError, RefusedByPolicy
+from mutualedge.errors import PeerError, RefusedByPolicy
 from mutualedge.ledger import LeaseStatus, SetLimit
 from mutualedge.market import Agreement, Offer
-from mutualedge.meter import CHAIN_START, UsageRecord, verify_voucher
+from mutualedge.meter import UsageRecord
 from mutualedge.model import (
     NS_PER_MS,
     NS_PER_S,
@@ -18,14 +17,14 @@ from mutualedge.model import (
     Microcredits,
     format_instant,
 )
+from mutualedge.node.admittance import Admittance, refuse
 from mutualedge.node.books import Books
 from mutualedge.node.collector import Collector
 from mutualedge.node.dispatcher import Dispatcher
-from mutualedge.node.lease_rows import last_replies, restore_leases, save_account, save_lease
+from mutualedge.node.lease_rows import last_replies, restore_leases, save_lease
 from mutualedge.node.leases import (
     RECORD,
     HeldLease,
-    MeterAccount,
     MeteredCall,
     RecordRow,
     record_row_key,
@@ -40,25 +39,14 @@ from mutualedge.protocol import (
     CallDone,
     Execute,
     Executed,
-    FinishResponder,
-    FinishSession,
-    FrameRefused,
     LeaseSigned,
     OfferMade,
-    OpenResponder,
-    OpenSession,
     ProposeLease,
     Refused,
-    ResponderFinished,
-    ResponderOpened,
     RunnerAnswer,
-    SessionOffered,
-    SessionReady,
     StoreView,
 )
 from mutualedge.signing import (
-    Envelope,
-    canonical_bytes,
     countersign,
     parse_canonical,
     sign_record,
@@ -70,19 +58,6 @@ OFFER_LIFE_NS = 60 * NS_PER_S
 
 LENT_MAX = 32
 """Leases lent at once; each is a reservation of the processor."""
-
-SESSIONS_MAX = 8
-"""Sessions per lease kept open; a requester that restarts opens a new one."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Session:
-    """A session of our runner with a lease's requester."""
-
-    lease_id: LeaseId
-    meter_key: bytes
-    attestation: bytes
-    is_ready: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,8 +85,7 @@ class Provider:
         self._dispatcher = dispatcher
         self._logbook = logbook
         self._books = books
-        self._sessions: dict[int, _Session] = {}
-        self._last_session = 0
+        self.admittance = Admittance(station, dispatcher, self._active)
         self._reserved: dict[LeaseId, None] = {}
         self._calls: dict[LeaseId, dict[InvocationId, _CallState]] = {}
         self.leases = restore_leases(store, "lent")
@@ -121,17 +95,21 @@ class Provider:
                 invocation: _CallState(session=call.session, reply=call.reply)
                 for invocation, call in last_replies(store, lease.lease_id).items()
             }
-            self._collector.watch(lease, self._drop)
-
+            self._hold(lease)
         if station.settings.lending is not None:
             station.after(0, partial(self._give_credit, station.settings.lending))
 
     def _give_credit(self, lending: Lending) -> None:
-        """Let each partner owe us what our owner decided."""
+        """Let each partner owe us what our owner decided, where the ledger says otherwise."""
+        me, ledger = self._station.me.enterprise, self._books.ledger
+        limit = Microcredits(lending.credit_microcredits)
         for member in self._station.consortium.members:
-            if member.enterprise != self._station.me.enterprise:
-                limit = Microcredits(lending.credit_microcredits)
-                self._books.submit(SetLimit(debtor=member.enterprise, limit_microcredits=limit))
+            debtor = member.enterprise
+            if debtor == me or ledger.position(me, debtor).limit_microcredits == limit:
+                continue
+            self._books.submit(
+                SetLimit(debtor=debtor, limit_microcredits=limit), occasion=str(ledger.height)
+            )
 
     def make_offer(self, ask_id: int, request: AskOffer) -> None:
         """Say what we would lend for this function."""
@@ -243,20 +221,6 @@ class Provider:
             del self._reserved[lease_id]
             self._dispatcher.release_reservation(lease_id)
 
-    def open_session(self, ask_id: int, request: OpenSession) -> None:
-        """Have the runner answer message 1 of a handshake for an open lease."""
-        lease = self._active(request.lease)
-        now_ms = self._station.now_ns // NS_PER_MS
-        self._last_session = max(self._last_session + 1, now_ms)
-        order = OpenResponder(
-            session=self._last_session,
-            agreement=lease.agreement,
-            trust_digest=self._station.trust_digest,
-            nonce=request.nonce,
-            message=request.message,
-        )
-        self._dispatcher.order(order, partial(self._on_opened, ask_id, lease))
-
     def _active(self, lease_id: LeaseId) -> HeldLease:
         lease = self.leases.get(lease_id)
         if lease is None:
@@ -271,103 +235,6 @@ class Provider:
             raise RefusedByPolicy("market.lease.expired", sentence)
         return lease
 
-    def _on_opened(self, ask_id: int, lease: HeldLease, answer: RunnerAnswer) -> None:
-        if not isinstance(answer, ResponderOpened):
-            self._refuse(ask_id, answer)
-            return
-        placement = self._placement(lease, answer)
-        attestation = MeterAttestation(
-            lease=lease.lease_id,
-            meter_key=answer.meter_key,
-            function=lease.terms.function,
-            backend="sgx",
-            handshake=answer.handshake,
-            evidence=answer.evidence,
-            collateral=self._station.settings.collateral,
-            placement=placement,
-        )
-        self._remember_session(answer, lease, canonical_bytes(attestation))
-        offered = SessionOffered(
-            session=answer.session,
-            message=answer.message,
-            collateral=attestation.collateral,
-            placement=placement,
-        )
-        self._station.answer(ask_id, offered)
-
-    def _placement(self, lease: HeldLease, answer: ResponderOpened) -> Envelope:
-        me = self._station.me
-        placement = Placement(
-            lease=lease.lease_id,
-            node=me.node,
-            platform=me.platform,
-            handshake=answer.handshake,
-            at=format_instant(self._station.now_ns),
-        )
-        return sign_record(placement, self._station.keys.node)
-
-    def _remember_session(
-        self, answer: ResponderOpened, lease: HeldLease, attestation: bytes
-    ) -> None:
-        mine = [key for key, s in self._sessions.items() if s.lease_id == lease.lease_id]
-        for key in mine[: max(0, len(mine) + 1 - SESSIONS_MAX)]:
-            del self._sessions[key]
-        self._sessions[answer.session] = _Session(
-            lease_id=lease.lease_id, meter_key=answer.meter_key, attestation=attestation
-        )
-
-    def finish_session(self, ask_id: int, request: FinishSession) -> None:
-        """Have the runner take message 3; inside is the voucher that opens the account."""
-        session = self._session(request.lease, request.session)
-        order = FinishResponder(session=request.session, message=request.message)
-        self._dispatcher.order(order, partial(self._on_finished, ask_id, request.session, session))
-
-    def _session(self, lease_id: LeaseId, session_id: int) -> _Session:
-        session = self._sessions.get(session_id)
-        if session is None or session.lease_id != lease_id:
-            sentence = "The runner that held this session is gone; open a new one."
-            raise PeerError("session.unknown", sentence)
-        return session
-
-    def _on_finished(
-        self, ask_id: int, session_id: int, session: _Session, answer: RunnerAnswer
-    ) -> None:
-        if not isinstance(answer, ResponderFinished):
-            self._refuse(ask_id, answer)
-            return
-        lease = self.leases.get(session.lease_id)
-        if lease is None:
-            self._refuse(ask_id, answer)
-            return
-        try:
-            account = self._account(lease, session, answer.opening)
-        except MutualEdgeError as error:
-            refused = Refused(code=error.code, sentence=error.sentence)
-            self._station.answer(ask_id, refused)
-            return
-        session.is_ready = True
-        save_account(self._station, lease, account)
-        self._station.note("session.opened", lease=lease.lease_id, meter=account.meter)
-        self._station.answer(ask_id, SessionReady(session=session_id))
-
-    def _account(self, lease: HeldLease, session: _Session, opening: Envelope) -> MeterAccount:
-        requester = self._station.consortium.member(lease.terms.requester)
-        voucher = verify_voucher(
-            opening, lease=lease.lease_id, requester_key=requester.settlement_key
-        )
-        if voucher.meter_key != session.meter_key or voucher.through_seq != 0:
-            sentence = "The opening voucher must name this session's meter key and owe nothing."
-            raise PeerError("meter.voucher.opening", sentence)
-        existing = lease.accounts.get(voucher.meter)
-        if existing is None:
-            existing = lease.accounts[voucher.meter] = MeterAccount(
-                meter_key=session.meter_key,
-                attestation=session.attestation,
-                voucher=opening,
-                signed=CHAIN_START,
-            )
-        return existing
-
     def call(self, ask_id: int, request: Call) -> None:
         """Run a sealed call, or hand out the reply it already has."""
         lease = self._active(request.lease)
@@ -375,7 +242,7 @@ class Provider:
         if known is not None and known.session == request.session:
             self._repeat(ask_id, known)
             return
-        session = self._session(request.lease, request.session)
+        session = self.admittance.find(request.lease, request.session)
         if not session.is_ready:
             raise PeerError("session.unfinished", "The handshake is not finished; send message 3.")
         self._check_window(lease)
@@ -450,7 +317,7 @@ class Provider:
         if not isinstance(answer, Executed):
             self._calls.get(lease.lease_id, {}).pop(invocation, None)
             for ask_id in state.ask_ids:
-                self._refuse(ask_id, answer)
+                refuse(self._station, ask_id, answer)
             return
         usage = parse_canonical(answer.usage, UsageRecord)
         state.reply = answer.reply
@@ -479,16 +346,9 @@ class Provider:
         self._logbook.append("record", answer.usage, RECORD, key)
         self._collector.expect(lease)
 
-    def _refuse(self, ask_id: int, answer: RunnerAnswer) -> None:
-        if isinstance(answer, FrameRefused):
-            refused = Refused(code=answer.code, sentence=answer.sentence)
-        else:
-            refused = Refused(code="node.runner.confused", sentence="The runner misbehaved.")
-        self._station.answer(ask_id, refused)
-
     def runner_lost(self) -> None:
         """Forget every session; their requesters open new ones when told."""
-        self._sessions.clear()
+        self.admittance.forget_all()
 
     def ledger_moved(self) -> None:
         """Let go of leases that the ledger resolved."""

@@ -186,13 +186,12 @@ class Station:
         """When the next timer is due."""
         return self._timers[0][0] if self._timers else self.now_ns + NS_PER_S
 
-    def run_due_timers(self) -> None:
-        """Run every timer that is due; those they set for now run at the next event."""
+    def due_timers(self) -> tuple[Callable[[], None], ...]:
+        """Take every timer that is due; those they set for now are due at the next event."""
         due = []
         while self._timers and self._timers[0][0] <= self.now_ns:
             due.append(heapq.heappop(self._timers)[2])
-        for action in due:
-            action()
+        return tuple(due)
 
     def salt(self, body: bytes) -> bytes:
         """Return the 32-byte salt of a log entry: secret, and the same whenever recomputed."""

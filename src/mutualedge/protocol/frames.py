@@ -108,6 +108,7 @@ class ExecuteLocal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     job: Count
     function: HexDigest
     request: Annotated[bytes, msgspec.Meta(max_length=256 * 1024)]
+    budget_ns: PositiveCount
 
 
 class ExecutedLocal(

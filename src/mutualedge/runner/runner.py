@@ -4,6 +4,7 @@ One order in, one answer out; nothing else reaches it. It holds the session and 
 memory only, and new ones each start.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -11,10 +12,18 @@ import msgspec
 
 from mutualedge.attest import report_data
 from mutualedge.errors import MutualEdgeError, PeerError, UsageError
-from mutualedge.functions import Execution, LoadedFunction, Runtime, parse_bundle, verify_bundle
+from mutualedge.functions import (
+    Execution,
+    LoadedFunction,
+    Runtime,
+    calibrate,
+    fuel_for_budget,
+    parse_bundle,
+    verify_bundle,
+)
 from mutualedge.market import Agreement
 from mutualedge.meter import CHAIN_START, ChainPosition, UsageRecord
-from mutualedge.model import AssuranceLevel, Digest, LeaseId
+from mutualedge.model import AssuranceLevel, Digest, LeaseId, Microcredits
 from mutualedge.protocol import (
     BatchSealed,
     BundleLoaded,
@@ -58,6 +67,10 @@ SESSIONS_MAX = 64
 """Sessions at once; the oldest is dropped, and its requester opens a new one when told."""
 
 
+EXECUTION_SHARE_PERCENT = 50
+"""Of a job's budget, for the function itself; the rest is for dispatch, crypto and commit."""
+
+
 class Attester(Protocol):
     """Where evidence comes from: the hardware's quoting service, or its simulator."""
 
@@ -69,6 +82,19 @@ class Attester(Protocol):
     def collect(self, report_data: bytes) -> bytes:
         """Return evidence over 64 bytes."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """A loaded function and what this machine's speed allows it."""
+
+    function: LoadedFunction
+    fuel_per_ms: int
+
+    def run(self, request: bytes, budget_ns: int) -> Execution:
+        """Execute within the function's share of a job's budget; beyond it the engine traps."""
+        share_ns = budget_ns * EXECUTION_SHARE_PERCENT // 100
+        return self.function.run(request, fuel_for_budget(share_ns, self.fuel_per_ms))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,15 +118,26 @@ class Runner:
         attester: Attester,
         assurance: AssuranceLevel,
         entropy: Entropy,
+        clock_ns: Callable[[], int],
     ) -> None:
-        """Draw the session's static key and the meter key; both die with the process."""
+        """Draw the session's static key and the meter key; both die with the process.
+
+        Args:
+            runtime: Executes functions.
+            attester: Gives evidence over this runner.
+            assurance: What that evidence is worth; stands in every record.
+            entropy: Seeded anew at each start.
+            clock_ns: Processor time, to calibrate fuel when a function is loaded; nothing else
+                here knows time.
+        """
+        self._clock_ns = clock_ns
         self._runtime = runtime
         self._attester = attester
         self._assurance = assurance
         self._entropy = entropy
         self._static_key = entropy.draw()
         self._meter_key = SigningKey(entropy.draw())
-        self._functions: dict[Digest, LoadedFunction] = {}
+        self._functions: dict[Digest, _Ready] = {}
         self._sessions: dict[int, _Session] = {}
         self._chains: dict[LeaseId, ChainPosition] = {}
 
@@ -136,10 +173,13 @@ class Runner:
     def _load(self, order: LoadBundle) -> BundleLoaded:
         """Measure what will be executed; the digest goes into evidence and every record."""
         bundle = verify_bundle(parse_bundle(order.bundle))
-        self._functions[bundle.digest] = self._runtime.load(bundle)
-        return BundleLoaded(function=bundle.digest, fuel_per_ms=1)
+        function = self._runtime.load(bundle)
+        sample = bundle.calibration_request or b""
+        fuel_per_ms = calibrate(function, sample, self._clock_ns)
+        self._functions[bundle.digest] = _Ready(function=function, fuel_per_ms=fuel_per_ms)
+        return BundleLoaded(function=bundle.digest, fuel_per_ms=fuel_per_ms)
 
-    def _function(self, digest: Digest) -> LoadedFunction:
+    def _function(self, digest: Digest) -> _Ready:
         function = self._functions.get(digest)
         if function is None:
             sentence = f"Function {digest[:12]} is not loaded in this runner; load its bundle."
@@ -216,7 +256,9 @@ class Runner:
         if request.invocation != order.invocation:
             sentence = "The call names another invocation outside than inside its seal."
             raise PeerError("session.request.swapped", sentence)
-        execution = self._function(session.terms.function).run(request.request)
+        execution = self._function(session.terms.function).run(
+            request.request, session.terms.budget_ns
+        )
         usage, raw = self._meter(session, order, request, execution)
         reply = SealedReply(usage=raw, response=execution.output)
         sealed = session.sealer.seal(RecordKind.REPLY, encode_sealed(reply))
@@ -245,20 +287,20 @@ class Runner:
             request=content_digest(session.secret, seq, request.request),
             response=content_digest(session.secret, seq, execution.output),
             status=execution.status,
-            rs_ms=terms.call_rs_ms if order.billable else 0,
+            rs_ms=terms.call_rs_ms * order.billable,
             fuel=execution.fuel,
             cpu_ns=execution.cpu_ns,
             memory_bytes=execution.memory_bytes,
             in_bytes=len(request.request),
             out_bytes=len(execution.output),
-            amount_microcredits=terms.call_microcredits if order.billable else 0,
+            amount_microcredits=Microcredits(terms.call_microcredits * order.billable),
             assurance=self._assurance,
             attestation=session.attestation,
         )
         return usage, canonical_bytes(usage)
 
     def _execute_local(self, order: ExecuteLocal) -> ExecutedLocal:
-        execution = self._function(order.function).run(order.request)
+        execution = self._function(order.function).run(order.request, order.budget_ns)
         return ExecutedLocal(job=order.job, status=execution.status, response=execution.output)
 
     def _seal_batch(self, order: SealBatch) -> BatchSealed:

@@ -11,7 +11,7 @@ import msgspec
 from mutualedge.errors import PeerError
 from mutualedge.model import Digest, HexKeyId, KeyId
 from mutualedge.signing.canonical import canonical_bytes, digest_of, parse_canonical
-from mutualedge.signing.keys import SigningKey, signature_is_valid
+from mutualedge.signing.keys import SigningKey, key_id_of, signature_is_valid
 
 PAYLOAD_BYTES_MAX = 1 << 20
 """A signed document larger than 1 MiB is refused before it is parsed."""
@@ -109,7 +109,8 @@ def verify_record(envelope: Envelope, kind: type[T], *public_keys: bytes) -> T:
         raise PeerError("signing.envelope.type", sentence)
     message = pre_authentication_encoding(envelope.payload_type, envelope.payload)
     for public in public_keys:
-        if not any(signature_is_valid(public, each.sig, message) for each in envelope.signatures):
+        named = (each for each in envelope.signatures if each.keyid == key_id_of(public))
+        if not any(signature_is_valid(public, each.sig, message) for each in named):
             sentence = f"The {kind.__name__} lacks a valid signature of a party that must sign it."
             raise PeerError("signing.envelope.unsigned", sentence)
     return parse_canonical(envelope.payload, kind)

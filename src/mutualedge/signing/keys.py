@@ -35,6 +35,7 @@ class SigningKey:
         return self._private.sign(message)
 
 
+@lru_cache(maxsize=1024)
 def key_id_of(public_bytes: bytes) -> KeyId:
     """Return the name of a public key: SHA-256 of its 32 raw bytes, hexadecimal."""
     return KeyId(hashlib.sha256(public_bytes).hexdigest())

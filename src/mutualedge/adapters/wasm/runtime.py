@@ -14,7 +14,7 @@ from mutualedge.adapters.wasm.engine import (
 )
 from mutualedge.adapters.wasm.watchdog import Watchdog
 from mutualedge.errors import PeerError, UsageError
-from mutualedge.functions import Execution, ExecutionStatus, Limits, VerifiedBundle
+from mutualedge.functions import Execution, ExecutionStatus, Manifest, VerifiedBundle
 from mutualedge.model import Digest
 
 FUNCTIONS_MAX = 64
@@ -25,6 +25,13 @@ WALL_LIMIT_MS = 2_000
 
 TABLE_ELEMENTS_MAX = 10_000
 """Entries of a function's tables (8 bytes each): call targets of a large program."""
+
+ADDRESS_MAX = 0xFFFF_FFFF
+"""Wasm addresses are unsigned; the library hands out signed integers."""
+
+FUEL_BEYOND_LIMIT = 1
+"""Compiled code looks at its fuel at loops and calls only and may overdraw it in between, which
+the engine reports as zero left. One unit more tells spent from overdrawn."""
 
 REFUSED = -1
 """What ``run`` returns for a request the function rejects."""
@@ -83,16 +90,14 @@ class WasmRuntime:
         engine = make_engine(manifest.limits)
         module = compile_module(engine, bundle.module, manifest.name)
         check_interface(module, manifest.entry.export, manifest.name)
+        self._watchdog.watch(engine)
         function = WasmFunction(
             engine=engine,
             module=module,
-            export=manifest.entry.export,
-            limits=manifest.limits,
+            manifest=manifest,
             watchdog=self._watchdog,
             cpu_clock_ns=self._cpu_clock_ns,
         )
-        self._watchdog.watch(engine)
-        function.probe(manifest.name)
         self._functions[bundle.digest] = function
         return function
 
@@ -105,35 +110,23 @@ class WasmFunction:
         *,
         engine: wasmtime.Engine,
         module: wasmtime.Module,
-        export: str,
-        limits: Limits,
+        manifest: Manifest,
         watchdog: Watchdog,
         cpu_clock_ns: Callable[[], int],
     ) -> None:
-        """Take what ``WasmRuntime.load`` checked."""
-        self._engine = engine
-        self._module = module
-        self._export = export
-        self._limits = limits
-        self._watchdog = watchdog
-        self._cpu_clock_ns = cpu_clock_ns
-
-    def probe(self, name: str) -> None:
-        """Instantiate once, so that a module that cannot start is refused when it is loaded.
+        """Take a module whose interface was checked, and instantiate it once.
 
         Raises:
             PeerError: Its start function traps, its memory exceeds its limit, or a request of
                 the allowed size has no room at ``input``.
         """
-        with self._store(self._limits.fuel_max) as store:
-            try:
-                call = _Call(store, self._module, self._export)
-            except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
-                sentence = f"{name} does not start within its limits: {_first_line(error)}."
-                raise PeerError("functions.module.start", sentence) from error
-            if call.input_start + self._limits.input_bytes_max > call.memory_bytes:
-                sentence = f"{name} has no room for {self._limits.input_bytes_max} bytes at input."
-                raise PeerError("functions.module.input", sentence)
+        self._engine = engine
+        self._module = module
+        self._export = manifest.entry.export
+        self._limits = manifest.limits
+        self._watchdog = watchdog
+        self._cpu_clock_ns = cpu_clock_ns
+        self._input_start = self._probe(manifest.name)
 
     def run(self, request: bytes, fuel_limit: int | None = None) -> Execution:
         """Return how one call went, in an instance of its own that is gone afterwards."""
@@ -143,15 +136,47 @@ class WasmFunction:
             limit = min(limit, fuel_limit)
         if len(request) > self._limits.input_bytes_max:
             return Execution(status="refused.input", output=b"", fuel=0, memory_bytes=0, cpu_ns=0)
-        with self._store(limit) as store:
-            status, output, memory_bytes = self._call(store, request)
+        with self._store(limit + FUEL_BEYOND_LIMIT) as store:
+            status, output, memory_bytes = self._run_in(store, request)
+            fuel = limit + FUEL_BEYOND_LIMIT - store.get_fuel()
+            if fuel > limit:
+                fuel, status, output = limit, "trap.fuel", b""
             return Execution(
                 status=status,
                 output=output,
-                fuel=limit - store.get_fuel(),
+                fuel=fuel,
                 memory_bytes=memory_bytes,
                 cpu_ns=self._cpu_clock_ns() - started_ns,
             )
+
+    def _run_in(self, store: wasmtime.Store, request: bytes) -> tuple[ExecutionStatus, bytes, int]:
+        instance: _Instance | None = None
+        try:
+            instance = _Instance(store, self._module, self._export)
+            packed = instance.call(request, self._input_start)
+        except wasmtime.Trap as trap:
+            return _status_of(trap), b"", instance.memory_bytes if instance else 0
+        if packed == REFUSED:
+            return "refused", b"", instance.memory_bytes
+        output = instance.output(packed, self._limits.output_bytes_max)
+        if output is None:
+            return "trap.output", b"", instance.memory_bytes
+        return "ok", output, instance.memory_bytes
+
+    def _probe(self, name: str) -> int:
+        """Return where requests go, which is the same in every instance."""
+        with self._store(self._limits.fuel_max) as store:
+            try:
+                instance = _Instance(store, self._module, self._export)
+            except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
+                reason = str(error).splitlines()[0]
+                sentence = f"{name} does not start within its limits: {reason}."
+                raise PeerError("functions.module.start", sentence) from error
+            input_start = instance.input_start()
+            if input_start + self._limits.input_bytes_max > instance.memory_bytes:
+                sentence = f"{name} has no room for {self._limits.input_bytes_max} bytes at input."
+                raise PeerError("functions.module.input", sentence)
+            return input_start
 
     def _store(self, fuel: int) -> wasmtime.Store:
         store = wasmtime.Store(self._engine)
@@ -167,45 +192,37 @@ class WasmFunction:
         self._watchdog.call_begins()
         return store
 
-    def _call(self, store: wasmtime.Store, request: bytes) -> tuple[ExecutionStatus, bytes, int]:
-        call: _Call | None = None
-        try:
-            call = _Call(store, self._module, self._export)
-            packed = call.run(request)
-        except wasmtime.Trap as trap:
-            return _status_of(trap), b"", call.memory_bytes if call else 0
-        if packed == REFUSED:
-            return "refused", b"", call.memory_bytes
-        output = call.output(packed, self._limits.output_bytes_max)
-        return "trap.output" if output is None else "ok", output or b"", call.memory_bytes
 
-
-class _Call:
-    """One instance and its exports; ``check_interface`` saw to their types."""
+class _Instance:
+    """An instance and its exports; ``check_interface`` saw to their types."""
 
     def __init__(self, store: wasmtime.Store, module: wasmtime.Module, export: str) -> None:
         self._store = store
-        exports = wasmtime.Instance(store, module, []).exports(store)
-        memory, start, entry = exports["memory"], exports["input"], exports[export]
+        self._exports = wasmtime.Instance(store, module, []).exports(store)
+        memory, entry = self._exports["memory"], self._exports[export]
         assert isinstance(memory, wasmtime.Memory)
-        assert isinstance(start, wasmtime.Global)
         assert isinstance(entry, wasmtime.Func)
         self._memory = memory
         self._entry = entry
-        self.input_start = start.value(store) & 0xFFFF_FFFF
 
     @property
     def memory_bytes(self) -> int:
         return self._memory.data_len(self._store)
 
-    def run(self, request: bytes) -> int:
-        self._memory.write(self._store, bytearray(request), self.input_start)
+    def input_start(self) -> int:
+        start = self._exports["input"]
+        assert isinstance(start, wasmtime.Global)
+        address: int = start.value(self._store)
+        return address & ADDRESS_MAX
+
+    def call(self, request: bytes, input_start: int) -> int:
+        self._memory.write(self._store, bytearray(request), input_start)
         packed: int = self._entry(self._store, len(request))
         return packed
 
     def output(self, packed: int, bytes_max: int) -> bytes | None:
         """Return what (address << 32 | length) points at, if it lies in memory and is allowed."""
-        start, length_bytes = (packed >> 32) & 0xFFFF_FFFF, packed & 0xFFFF_FFFF
+        start, length_bytes = (packed >> 32) & ADDRESS_MAX, packed & ADDRESS_MAX
         end = start + length_bytes
         if length_bytes > bytes_max or end > self.memory_bytes:
             return None
@@ -215,7 +232,3 @@ class _Call:
 def _status_of(trap: wasmtime.Trap) -> ExecutionStatus:
     code = trap.trap_code
     return "trap.other" if code is None else _STATUS_BY_TRAP.get(code, "trap.other")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -1,0 +1,181 @@
+"""Sessions of our runner with those who lease it: placement, evidence archived, account opened."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from mutualedge.attest import BACKEND_SGX, MeterAttestation, Placement
+from mutualedge.errors import MutualEdgeError, PeerError
+from mutualedge.meter import verify_voucher
+from mutualedge.model import NS_PER_MS, LeaseId, format_instant
+from mutualedge.node.dispatcher import Dispatcher
+from mutualedge.node.lease_rows import save_account
+from mutualedge.node.leases import HeldLease, MeterAccount
+from mutualedge.node.station import Station
+from mutualedge.protocol import (
+    FinishResponder,
+    FinishSession,
+    FrameRefused,
+    OpenResponder,
+    OpenSession,
+    Refused,
+    ResponderFinished,
+    ResponderOpened,
+    RunnerAnswer,
+    SessionOffered,
+    SessionReady,
+)
+from mutualedge.signing import Envelope, canonical_bytes, sign_record
+
+SESSIONS_MAX = 8
+"""Sessions per lease kept open; a requester that restarts opens a new one."""
+
+FindLease = Callable[[LeaseId], HeldLease]
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """A session of our runner with a lease's requester."""
+
+    lease_id: LeaseId
+    meter_key: bytes
+    attestation: bytes
+    is_ready: bool = False
+
+
+def refuse(station: Station, ask_id: int, answer: RunnerAnswer) -> None:
+    """Pass on why the runner would not."""
+    if isinstance(answer, FrameRefused):
+        refused = Refused(code=answer.code, sentence=answer.sentence)
+    else:
+        sentence = f"The runner answered with {type(answer).__name__}; it is misbehaving."
+        refused = Refused(code="node.runner.confused", sentence=sentence)
+    station.answer(ask_id, refused)
+
+
+class Admittance:
+    """Opens sessions into the runner for requesters whose lease is active."""
+
+    def __init__(self, station: Station, dispatcher: Dispatcher, find_active: FindLease) -> None:
+        """Take how an active lease is found; ``find_active`` raises if there is none."""
+        self._station = station
+        self._dispatcher = dispatcher
+        self._find_active = find_active
+        self._sessions: dict[int, Session] = {}
+        self._last_session = 0
+
+    def forget_all(self) -> None:
+        """Drop every session: the runner that held them is gone."""
+        self._sessions.clear()
+
+    def open_session(self, ask_id: int, request: OpenSession) -> None:
+        """Have the runner answer message 1 of a handshake for an open lease."""
+        lease = self._find_active(request.lease)
+        now_ms = self._station.now_ns // NS_PER_MS
+        self._last_session = max(self._last_session + 1, now_ms)
+        order = OpenResponder(
+            session=self._last_session,
+            agreement=lease.agreement,
+            trust_digest=self._station.trust_digest,
+            nonce=request.nonce,
+            message=request.message,
+        )
+        self._dispatcher.order(order, partial(self._on_opened, ask_id, lease))
+
+    def _on_opened(self, ask_id: int, lease: HeldLease, answer: RunnerAnswer) -> None:
+        if not isinstance(answer, ResponderOpened):
+            refuse(self._station, ask_id, answer)
+            return
+        placement = self._placement(lease, answer)
+        attestation = MeterAttestation(
+            lease=lease.lease_id,
+            meter_key=answer.meter_key,
+            function=lease.terms.function,
+            backend=BACKEND_SGX,
+            handshake=answer.handshake,
+            evidence=answer.evidence,
+            collateral=self._station.settings.collateral,
+            placement=placement,
+        )
+        self._remember_session(answer, lease, canonical_bytes(attestation))
+        offered = SessionOffered(
+            session=answer.session,
+            message=answer.message,
+            collateral=attestation.collateral,
+            placement=placement,
+        )
+        self._station.answer(ask_id, offered)
+
+    def _placement(self, lease: HeldLease, answer: ResponderOpened) -> Envelope:
+        me = self._station.me
+        placement = Placement(
+            lease=lease.lease_id,
+            node=me.node,
+            platform=me.platform,
+            handshake=answer.handshake,
+            at=format_instant(self._station.now_ns),
+        )
+        return sign_record(placement, self._station.keys.node)
+
+    def _remember_session(
+        self, answer: ResponderOpened, lease: HeldLease, attestation: bytes
+    ) -> None:
+        mine = [key for key, s in self._sessions.items() if s.lease_id == lease.lease_id]
+        for key in mine[: max(0, len(mine) + 1 - SESSIONS_MAX)]:
+            del self._sessions[key]
+        self._sessions[answer.session] = Session(
+            lease_id=lease.lease_id, meter_key=answer.meter_key, attestation=attestation
+        )
+
+    def finish_session(self, ask_id: int, request: FinishSession) -> None:
+        """Have the runner take message 3; inside is the voucher that opens the account."""
+        session = self.find(request.lease, request.session)
+        order = FinishResponder(session=request.session, message=request.message)
+        self._dispatcher.order(order, partial(self._on_finished, ask_id, request.session, session))
+
+    def find(self, lease_id: LeaseId, session_id: int) -> Session:
+        """Return a session of this lease.
+
+        Raises:
+            PeerError: The runner does not hold it; the requester opens another.
+        """
+        session = self._sessions.get(session_id)
+        if session is None or session.lease_id != lease_id:
+            sentence = "The runner that held this session is gone; open a new one."
+            raise PeerError("session.unknown", sentence)
+        return session
+
+    def _on_finished(
+        self, ask_id: int, session_id: int, session: Session, answer: RunnerAnswer
+    ) -> None:
+        if not isinstance(answer, ResponderFinished):
+            refuse(self._station, ask_id, answer)
+            return
+        try:
+            lease = self._find_active(session.lease_id)
+            account = self._account(lease, session, answer.opening)
+        except MutualEdgeError as error:
+            refused = Refused(code=error.code, sentence=error.sentence)
+            self._station.answer(ask_id, refused)
+            return
+        session.is_ready = True
+        save_account(self._station, lease, account)
+        self._station.note("session.opened", lease=lease.lease_id, meter=account.meter)
+        self._station.answer(ask_id, SessionReady(session=session_id))
+
+    def _account(self, lease: HeldLease, session: Session, opening: Envelope) -> MeterAccount:
+        requester = self._station.consortium.member(lease.terms.requester)
+        voucher = verify_voucher(
+            opening, lease=lease.lease_id, requester_key=requester.settlement_key
+        )
+        if voucher.meter_key != session.meter_key or voucher.through_seq != 0:
+            sentence = "The opening voucher must name this session's meter key and owe nothing."
+            raise PeerError("meter.voucher.opening", sentence)
+        existing = lease.accounts.get(voucher.meter)
+        if existing is None:
+            existing = lease.accounts[voucher.meter] = MeterAccount(
+                meter_key=session.meter_key,
+                attestation=session.attestation,
+                voucher=opening,
+            )
+        return existing
