@@ -1,7 +1,8 @@
+import math
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mutualedge.adapters.wasm import WasmFunction, WasmRuntime
@@ -10,6 +11,21 @@ from mutualedge.functions.anomaly import Parameters
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True, width=64)
 FINITE = st.floats(min_value=-1e6, max_value=1e6)
+
+LIMITS = (0.0, 1.0, anomaly.FLOOR_MIN, anomaly.VALUE_MAX, anomaly.MEAN_MAX, anomaly.VARIANCE_MAX)
+EDGES = st.sampled_from(
+    [
+        sign * near
+        for limit in LIMITS
+        for sign in (-1.0, 1.0)
+        for near in (limit, math.nextafter(limit, math.inf), math.nextafter(limit, 0.0))
+    ]
+)
+"""On and beside every bound, where two comparisons could differ."""
+
+COUNTS = st.sampled_from([0, 1, 2, 60, *range(anomaly.COUNT_MAX - 1, anomaly.COUNT_MAX + 2)])
+SMALL = st.integers(-6, 6).map(float)
+"""Whole numbers: distances and repetitions come out exactly equal to their bounds."""
 
 PARAMETERS = st.builds(
     Parameters,
@@ -44,20 +60,33 @@ def test_wasm_and_python_agree_to_the_bit(
         state = anomaly.decode_response(expected).state
 
 
-@given(
-    header=st.tuples(FLOATS, FLOATS, FLOATS, FLOATS, FLOATS),
-    counts=st.tuples(*[st.integers(0, 2**32 - 1)] * 4),
-    state=st.tuples(FLOATS, FLOATS, FLOATS),
-    readings=READINGS,
+@settings(max_examples=1_000)
+@example(
+    header=(0.5, 5.0, 1.0, -3.0, 3.0),
+    counts=(0, 2, anomaly.COUNT_MAX, anomaly.COUNT_MAX),
+    state=(0.0, 0.0, 1.0),
+    readings=[1.0, 1.0],
 )
-def test_they_agree_on_what_is_no_request(
+@given(
+    header=st.tuples(
+        st.just(0.5) | EDGES,
+        st.just(5.0) | EDGES,
+        st.just(1.0) | EDGES,
+        st.just(-3.0) | FLOATS,
+        st.just(3.0) | FLOATS,
+    ),
+    counts=st.tuples(*[COUNTS] * 4),
+    state=st.tuples(SMALL | EDGES, st.just(0.0) | EDGES, SMALL | EDGES | FLOATS),
+    readings=st.lists(SMALL | EDGES | FLOATS, min_size=1, max_size=10),
+)
+def test_they_agree_at_every_bound(
     compiled: WasmFunction,
     header: tuple[float, ...],
     counts: tuple[int, ...],
     state: tuple[float, ...],
     readings: list[float],
 ) -> None:
-    """With any parameters and any state, both refuse, or both give the same bytes."""
+    """On and beside every bound, both refuse, or both give the same bytes."""
     request = struct.pack(
         f"<II5d4I3d{len(readings)}d",
         anomaly.MAGIC,

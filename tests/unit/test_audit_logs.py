@@ -93,6 +93,13 @@ def test_a_root_that_is_no_prefix_convicts_the_log() -> None:
     assert "no prefix" in found.sentence
 
 
+def test_an_empty_log_has_one_root_only() -> None:
+    """A root signed for no entries at all is the digest of nothing, or a lie."""
+    scenario = Scenario()
+    scenario.publish(BOLT, root=bytes(32))
+    assert only(scenario.verify(), "log.equivocation").culprit == BOLT
+
+
 def test_an_altered_salt_is_found_between_two_checkpoints() -> None:
     """One root covers a group of entries, so the report gives the group's lines."""
     lines, line = tampered(

@@ -105,6 +105,7 @@ def test_more_calls_than_the_window_holds_convict_the_provider() -> None:
     lending = scenario.lend(period_ns=LEASE_NS // 3)
     scenario.serve(lending, 5)
     scenario.batch(lending)
+    scenario.publish(BOLT)
     found = only(scenario.verify(), "lease.calls")
     assert (found.culprit, found.step, found.subject) == (BOLT, 7, lending.lease)
 
@@ -123,6 +124,7 @@ def test_a_third_party_does_not_log_others_records() -> None:
     """Cord is on neither side of the lease."""
     scenario, lending = signed()
     scenario.log(CORD, "record", lending.bodies[0])
+    scenario.publish(CORD)
     found = only(scenario.verify(), "record.foreign-log")
     assert (found.culprit, found.subject) == (CORD, name_of(lending, 1))
 
@@ -305,10 +307,57 @@ def test_a_record_that_only_the_requester_logged_convicts_the_provider() -> None
     """The provider's log is all here and does not have it."""
     scenario, lending = served(2)
     scenario.serve(lending, logged=False)
+    scenario.batch(lending)
     scenario.log(ACME, "record", lending.bodies[-1])
     scenario.publish(ACME, BOLT)
     found = only(scenario.verify(), "chain.unlogged")
     assert (found.culprit, found.subject) == (BOLT, name_of(lending, 3))
+
+
+def culprits_after(log: str, **lies: object) -> set[str]:
+    """Return who is accused when this enterprise logs an invented record of an honest lease."""
+    scenario, lending = signed(3)
+    invented = msgspec.structs.replace(scenario.next_record(lending), **lies)
+    scenario.log(EnterpriseId(log), "record", canonical_bytes(invented))
+    scenario.publish(EnterpriseId(log))
+    report = finish(scenario, lending).verify()
+    assert report.status != "proved"
+    return {each.culprit for each in report.findings}
+
+
+def test_nobody_frames_the_provider_with_invented_records() -> None:
+    """A record in one's own log accuses oneself, or nobody: the runner did not sign it."""
+    assert culprits_after("cord", provider=CORD, seq=2) == {"cord"}
+    assert culprits_after("cord", requester=CORD) == {"cord"}
+    assert culprits_after("cord", requester=CORD, seq=2) == {"cord"}
+    assert culprits_after("acme") == {"unknown"}
+    assert culprits_after("acme", seq=99) == {"unknown"}
+
+
+def test_a_meter_key_that_nobody_attested_accuses_nobody() -> None:
+    """Acme can make a key, sign a batch with it and log a record; that proves nothing."""
+    scenario, lending = signed(3)
+    own = msgspec.structs.replace(
+        scenario.next_record(lending), meter=key("own").key_id, seq=1, prev=ZERO_DIGEST
+    )
+    scenario.log(ACME, "record", canonical_bytes(own))
+    lending.meter = key("own")
+    scenario.batch(lending)
+    scenario.publish(ACME, BOLT)
+    assert {each.culprit for each in scenario.verify().findings} == {"unknown"}
+
+
+def test_a_file_altered_on_its_way_accuses_nobody() -> None:
+    """An amount changed in the file breaks chain, sums and root; no party signed that."""
+    scenario, lending = signed(4)
+    finish(scenario, lending)
+    at = next(i for i, x in enumerate(scenario.items) if isinstance(x, EntryItem)) + 1
+    entry = scenario.items[at]
+    body = entry.body.replace(b'"amount_microcredits":40', b'"amount_microcredits":90')
+    scenario.items[at] = msgspec.structs.replace(entry, body=body)
+    report = scenario.verify()
+    assert only(report, "chain.broken").line == at + 2
+    assert {each.culprit for each in report.findings} == {"unknown"}
 
 
 def test_a_requesters_copy_that_differs_is_a_fork() -> None:

@@ -31,13 +31,13 @@ DEVICES = 8
 ROUNDS = 8
 READINGS = 60
 ROUND_S = 0.5
-DEADLINE_S = 0.2
+DEADLINE_S = 0.12
 LEASE_MS = 8_000
 STEP_TIMEOUT_S = 20.0
 
 TIMING = TimingSettings(
     job_budget_ms=20,
-    network_ms=Milliseconds(10),
+    network_ms=Milliseconds(5),
     window_calls=32,
     window_ms=Milliseconds(2_000),
     dispute_window_ms=Milliseconds(5_000),
@@ -51,7 +51,7 @@ TIMING = TimingSettings(
 LENDING = LendingSettings(
     budget_ms=20,
     period_ms=25,
-    deadline_ms=60,
+    deadline_ms=45,
     price_microcredits=Microcredits(50),
     credit_microcredits=Microcredits(10_000_000),
 )

@@ -59,6 +59,9 @@ class Case:
         """Return who answers for these entries: the log's owner, if it provably logged them."""
         return owner if all(self.is_logged(owner, each) for each in indexes) else UNKNOWN
 
-    def chain_of(self, word: Position) -> Chain | None:
-        """Return the records that a signed position speaks of."""
-        return self.usage.chains.get((word.lease, word.meter))
+    def chain_of(self, lease: LeaseId, meter: KeyId) -> Chain | None:
+        """Return the records that the lease's provider logged for a meter."""
+        terms = self.terms.get(lease)
+        if terms is None:
+            return None
+        return self.usage.chains.get((lease, meter, terms.agreement.provider))

@@ -124,12 +124,14 @@ class LeaseUse:
     """What is counted over all meters of one lease.
 
     Attributes:
+        last_entry: Last entry of the log that charges for something.
         rebilled: Records that charge an invocation which another record charges too.
         oversize: Records that carry more bytes than a call can.
     """
 
     billed: set[bytes] = field(default_factory=set)
     billed_count: int = 0
+    last_entry: int = 0
     rebilled: list[tuple[KeyId, Logged]] = field(default_factory=list)
     oversize: list[tuple[KeyId, Logged]] = field(default_factory=list)
 
@@ -141,6 +143,7 @@ class LeaseUse:
             self.oversize.append((record.meter, place))
 
     def _bill(self, invocation: InvocationId, meter: KeyId, place: Logged) -> None:
+        self.last_entry = max(self.last_entry, place.entry)
         name = bytes.fromhex(invocation)
         if name in self.billed:
             self.rebilled.append((meter, place))
@@ -153,8 +156,8 @@ class UsageBook:
 
     def __init__(self) -> None:
         """Start empty."""
-        self.chains: dict[tuple[LeaseId, KeyId], Chain] = {}
-        self.leases: dict[LeaseId, LeaseUse] = {}
+        self.chains: dict[tuple[LeaseId, KeyId, EnterpriseId], Chain] = {}
+        self.leases: dict[tuple[LeaseId, EnterpriseId], LeaseUse] = {}
         self.profiles: dict[Profile, ProfileUse] = {}
         self.strays: list[tuple[EnterpriseId, str, Logged]] = []
         self.record_count = 0
@@ -178,10 +181,12 @@ class UsageBook:
         self._count(record, Logged(record.seq, line, index))
 
     def _chain(self, record: UsageRecord) -> Chain:
-        chain = self.chains.get((record.lease, record.meter))
+        # The provider is part of the key, so that nobody's log can touch another's chain.
+        key = (record.lease, record.meter, record.provider)
+        chain = self.chains.get(key)
         if chain is None:
             chain = Chain(lease=record.lease, meter=record.meter, provider=record.provider)
-            self.chains[record.lease, record.meter] = chain
+            self.chains[key] = chain
         return chain
 
     def _count(self, record: UsageRecord, place: Logged) -> None:
@@ -202,7 +207,7 @@ class UsageBook:
             use = ProfileUse(line=place.line, seq=place.seq, entry=place.entry)
             self.profiles[profile] = use
         use.count += 1
-        lease = self.leases.get(record.lease)
+        lease = self.leases.get((record.lease, record.provider))
         if lease is None:
-            lease = self.leases[record.lease] = LeaseUse()
+            lease = self.leases[record.lease, record.provider] = LeaseUse()
         lease.add(record, place)

@@ -23,6 +23,9 @@ from mutualedge.tlog import (
 
 _SIGNED, _CONSISTENT, _REBUILT = 2, 3, 4
 
+HUB = ""
+"""The hub among witnesses: no enterprise can have this name, whatever it calls itself."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
@@ -91,7 +94,8 @@ class LogJudge:
         try:
             member = self._consortium.member(log.owner)
         except MutualEdgeError as error:
-            line = min([*log.lines, *(line for line, _ in log.notes)], default=0)
+            late = [line for _, line in log.early.values()]
+            line = min([*log.lines, *late, *(line for line, _ in log.notes)])
             self._add("log.owner", error.sentence, log, _SIGNED, line=line)
             return
         sightings = [
@@ -139,16 +143,16 @@ class LogJudge:
         """
         cosigned: list[tuple[str, int]] = []
         known = len(note.signatures_by(origin))
-        for culprit, verifier in self._witnesses():
+        for witness, verifier in self._witnesses():
             if lines := note.signatures_by(verifier):
                 known += len(lines)
-                cosigned.append((culprit, verify_cosignature(note, verifier)))
+                cosigned.append((witness, verify_cosignature(note, verifier)))
         return cosigned if known == len(note.signatures) else None
 
     def _witnesses(self) -> Iterator[tuple[str, NoteVerifier]]:
         trust = self._consortium.trust
         yield (
-            LEDGER_WRITER,
+            HUB,
             NoteVerifier(
                 name=trust.witness_name,
                 public_bytes=trust.witness_key,
@@ -172,12 +176,13 @@ class LogJudge:
             for witness, time_s in seen.cosigned:
                 size, before_s = latest.get(witness, (0, 0))
                 if size < seen.size and time_s < before_s:
+                    culprit = witness or LEDGER_WRITER
                     sentence = (
-                        f"'{witness}' cosigned size {seen.size} at {time_s} s, "
+                        f"'{culprit}' cosigned size {seen.size} at {time_s} s, "
                         f"but the smaller size {size} later, at {before_s} s."
                     )
                     self._add(
-                        "checkpoint.time", sentence, log, _SIGNED, line=seen.line, culprit=witness
+                        "checkpoint.time", sentence, log, _SIGNED, line=seen.line, culprit=culprit
                     )
                 if time_s > before_s or size < seen.size:
                     latest[witness] = (seen.size, max(time_s, before_s))
@@ -188,8 +193,8 @@ class LogJudge:
             return
         last = [each for each in sightings if each.size == sightings[-1].size]
         names = [witness for each in last for witness, _ in each.cosigned]
-        partners = [name for name in names if name not in {LEDGER_WRITER, log.owner}]
-        if not partners or LEDGER_WRITER not in names:
+        partners = [name for name in names if name not in {HUB, log.owner}]
+        if not partners or HUB not in names:
             absent = "the hub" if partners else "any partner"
             sentence = f"The last checkpoint, size {last[0].size}, lacks a cosignature of {absent}."
             self._add("missing.cosignature", sentence, log, _SIGNED, line=last[0].line)
@@ -238,12 +243,13 @@ class LogJudge:
         for seen in rebuilt:
             if roots[seen.size] == seen.root:
                 continue
-            if seen.size < log.proved_size:
+            if seen.size == 0 or seen.size < log.proved_size:
+                other = matching[-1] if matching else seen
                 sentence = (
                     f"'{log.owner}' signed size {seen.size} with a root that is no prefix of "
-                    f"its own size {log.proved_size} on line {matching[-1].line}."
+                    f"its own size {log.proved_size} on line {other.line}."
                 )
-                self._fork(log, seen, matching[-1], sentence)
+                self._fork(log, seen, other, sentence)
             elif seen.size > log.proved_size:
                 self._report_altered(log, seen)
                 return

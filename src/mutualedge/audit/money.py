@@ -35,7 +35,7 @@ class MoneyJudge:
             self._add("missing.agreement", sentence, words[0])
             return
         self._judge_growth(words, terms)
-        chain = self._case.usage.chains.get((lease, meter))
+        chain = self._case.chain_of(lease, meter)
         held = len(chain) if chain else 0
         beyond = [each for each in words if each.through_seq > held]
         if beyond and not (chain and chain.early):
@@ -75,6 +75,8 @@ class MoneyJudge:
                 if word.through_seq not in told:
                     self._report_head(chain, words, word, terms)
                     told.append(word.through_seq)
+            elif chain.breaks and chain.breaks[0] <= word.through_seq:
+                continue  # An altered record before it explains any sum, and is reported.
             elif word.total_microcredits != chain.total(word.through_seq):
                 self._report_total(chain, word, terms)
 

@@ -24,11 +24,15 @@ class RecordJudge:
             self._judge_profile(profile, profile_use)
         for chain in self._case.usage.chains.values():
             self._judge_chain(chain)
-        for lease, use in self._case.usage.leases.items():
-            self._judge_lease(lease, use)
+        for (lease, provider), use in self._case.usage.leases.items():
+            self._judge_lease(lease, provider, use)
         for log, subject, place in self._case.usage.strays:
-            sentence = f"'{log}' logged a record of a lease in which it is neither side."
-            self._add("record.foreign-log", sentence, _CHAIN, place, subject=subject, culprit=log)
+            self._report_stray(log, subject, place)
+
+    def _report_stray(self, log: EnterpriseId, subject: str, place: Logged) -> None:
+        sentence = f"'{log}' logged a record of a lease in which it is neither side."
+        culprit = self._case.logger(log, place.entry)
+        self._add("record.foreign-log", sentence, _CHAIN, place, subject=subject, culprit=culprit)
 
     # --- step 5: what each record says of itself
 
@@ -89,6 +93,9 @@ class RecordJudge:
     # --- step 6: each chain
 
     def _judge_chain(self, chain: Chain) -> None:
+        terms = self._case.terms.get(chain.lease)
+        if terms is not None and terms.agreement.provider != chain.provider:
+            return  # Its records name another provider than the agreement: step 5 said so.
         words = self._case.words.get((chain.lease, chain.meter), [])
         anchors = Anchors(chain, words)
         for seq in chain.breaks:
@@ -96,7 +103,11 @@ class RecordJudge:
         for row in chain.doubles:
             self._report_double(chain, row)
         for log, row in chain.copies:
-            self._judge_copy(chain, anchors, log, row)
+            if terms is not None and log != terms.agreement.requester:
+                subject = record_subject(chain.lease, chain.meter, row.seq)
+                self._report_stray(log, subject, Logged(row.seq, row.line, row.entry))
+            elif row.seq not in chain.early:
+                self._judge_copy(chain, words, log, row)
         self._judge_gap(chain)
         if len(chain) and chain.totals[-1] and not any(each.kind == "batch" for each in words):
             sentence = "The runner signed none of these records; its batches are absent."
@@ -141,19 +152,32 @@ class RecordJudge:
             culprit=self._case.logger(chain.provider, place.entry, row.entry),
         )
 
-    def _judge_copy(self, chain: Chain, anchors: "Anchors", log: EnterpriseId, row: Row) -> None:
+    def _judge_copy(self, chain: Chain, words: list[Position], log: EnterpriseId, row: Row) -> None:
+        """Hold the requester's copy against the provider's; the runner's word says who lies."""
         place = Logged(row.seq, row.line, row.entry)
+        batches = [each for each in words if each.kind == "batch"]
         if row.seq > len(chain):
-            owner = self._case.logs.get(chain.provider)
-            hidden = owner is not None and owner.is_fully_open and row.seq not in chain.early
+            hidden = self._is_hidden(chain, batches, row.seq)
             rule = "chain.unlogged" if hidden else "missing.record"
             sentence = f"'{log}' logged record {row.seq}; '{chain.provider}' did not."
             culprit = chain.provider if hidden else UNKNOWN
             self._of_chain(rule, sentence, chain, place, culprit=culprit)
         elif chain.head(row.seq) != row.digest:
-            culprit = self._case.logger(log, row.entry) if anchors.holds(row.seq) else UNKNOWN
+            holds = Anchors(chain, batches).holds(row.seq)
+            culprit = self._case.logger(log, row.entry) if holds else UNKNOWN
             sentence = f"'{log}' logged another record {row.seq} than '{chain.provider}'."
             self._of_chain("chain.fork", sentence, chain, place, culprit=culprit)
+
+    def _is_hidden(self, chain: Chain, batches: list[Position], seq: int) -> bool:
+        """Tell whether an attested runner signed for a record that its provider never logged."""
+        attested = self._case.attested.get((chain.lease, chain.meter), [])
+        log = self._case.logs.get(chain.provider)
+        return (
+            log is not None
+            and log.is_fully_open
+            and any(each.level for each in attested)
+            and any(each.through_seq >= seq for each in batches)
+        )
 
     def _judge_gap(self, chain: Chain) -> None:
         if not chain.early:
@@ -177,9 +201,8 @@ class RecordJudge:
 
     # --- steps 6 and 7: over all meters of a lease
 
-    def _judge_lease(self, lease: LeaseId, use: LeaseUse) -> None:
+    def _judge_lease(self, lease: LeaseId, provider: EnterpriseId, use: LeaseUse) -> None:
         terms = self._case.terms.get(lease)
-        provider = terms.agreement.provider if terms else EnterpriseId(UNKNOWN)
         for meter, place in use.rebilled:
             sentence = "The invocation of this record was charged by another record already."
             subject = record_subject(lease, meter, place.seq)
@@ -203,7 +226,7 @@ class RecordJudge:
                 step=_PHYSICS,
                 line=terms.line,
                 subject=lease,
-                culprit=provider,
+                culprit=self._case.logger(provider, use.last_entry),
             )
 
     def _add(

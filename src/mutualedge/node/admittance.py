@@ -160,7 +160,7 @@ class Admittance:
             return
         session.is_ready = True
         save_account(self._station, lease, account)
-        self._station.note("session.opened", lease=lease.lease_id, meter=account.meter)
+        self._station.note("session.accepted", lease=lease.lease_id, meter=account.meter)
         self._station.answer(ask_id, SessionReady(session=session_id))
 
     def _account(self, lease: HeldLease, session: Session, opening: Envelope) -> MeterAccount:

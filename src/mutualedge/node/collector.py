@@ -38,6 +38,9 @@ from mutualedge.protocol import (
 )
 from mutualedge.signing import Envelope, parse_canonical, sign_record, verify_record
 
+DOUBLINGS_MAX = 6
+"""A requester that will not sign is asked at most every 32 windows; calls stop at W anyway."""
+
 ATTENTIONS_PER_GRACE = 4
 """How often, within the settlement grace, the requester is asked again."""
 
@@ -80,7 +83,9 @@ class Collector:
         """See to it that what is recorded now is signed within half the window."""
         if lease.lease_id not in self._expected:
             self._expected.add(lease.lease_id)
-            self._station.after(lease.terms.window_ms * NS_PER_MS // 2, partial(self._due, lease))
+            half_window_ns = lease.terms.window_ms * NS_PER_MS // 2
+            delay_ns = half_window_ns << min(lease.refusals, DOUBLINGS_MAX)
+            self._station.after(delay_ns, partial(self._due, lease))
 
     def _due(self, lease: HeldLease) -> None:
         self._expected.discard(lease.lease_id)
@@ -149,8 +154,10 @@ class Collector:
                 account.is_asking = True
                 self._ask(lease, account, seqs)
             case Refused(code=code):
+                lease.refusals += 1
                 self._station.note("voucher.refused", lease=lease.lease_id, code=code)
             case _:
+                lease.refusals += 1
                 self._station.note("voucher.unanswered", lease=lease.lease_id)
 
     def _take_voucher(
@@ -164,6 +171,7 @@ class Collector:
             sentence = f"'{requester.enterprise}' signed another sum than it was asked for."
             raise PeerError("meter.voucher.other-sum", sentence)
         account.sign_through(position, envelope)
+        lease.refusals = 0
         save_account(self._station, lease, account)
         self._station.note(
             "voucher.received", lease=lease.lease_id, total=position.total_microcredits

@@ -113,7 +113,8 @@ class HeldLease:
     Attributes:
         accounts: By meter key; one per start of the provider's runner.
         paid: Invocations that were charged; none is charged twice.
-        statement: Signed by both, or by us and waiting for the other.
+        statement: Signed by both.
+        refusals: Requests for a voucher refused or unanswered in a row; each doubles the wait.
         is_claimed: We sent the ledger our one-sided account.
     """
 
@@ -123,6 +124,7 @@ class HeldLease:
     accounts: dict[KeyId, MeterAccount] = field(default_factory=dict)
     paid: dict[InvocationId, None] = field(default_factory=dict)
     statement: Envelope | None = None
+    refusals: int = 0
     is_claimed: bool = False
     is_resolved: bool = False
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
+from mutualedge.model import JSON_INTEGER_MAX
+
 RATE_SHIFT = 32
 """Binary digits behind the point of a utilisation; rounding up costs 1 ns in 4 s of window."""
 
@@ -110,11 +112,11 @@ def stack_blocking(entries: Sequence[tuple[int, int]]) -> Blocking:
 def overload_after(
     streams: Streams,
     first_deadlines_ns: Sequence[int],
-    later_jobs: Iterable[tuple[int, int]],
+    jobs: Iterable[tuple[int, int]],
     *,
     needed_ns: int,
     from_ns: int,
-    until_ns: int,
+    until_ns: int = 2 * JSON_INTEGER_MAX,
 ) -> Overload | None:
     """Return where demand might exceed time from an instant on, or None if it never does.
 
@@ -124,8 +126,8 @@ def overload_after(
     Args:
         streams: Endless demand.
         first_deadlines_ns: Per stream, distance from the start to its first possible deadline.
-        later_jobs: ``(deadline_ns, budget_ns)`` of single jobs due after ``from_ns``.
-        needed_ns: All demand due by ``from_ns`` that is not the streams'.
+        jobs: ``(deadline_ns, budget_ns)`` of single jobs due at ``from_ns`` or later.
+        needed_ns: Demand due by ``from_ns`` of neither the streams nor these jobs.
         from_ns: Distance from the start to the first instant looked at.
         until_ns: No instant from here on is looked at.
 
@@ -143,7 +145,7 @@ def overload_after(
             offset += line_rate * (first_ns + later_count * period_ns)
         elif first_ns < until_ns:
             upcoming.append((first_ns, budget_ns, line_rate))
-    upcoming += [(at_ns, budget_ns, 0.0) for at_ns, budget_ns in later_jobs]
+    upcoming += [(at_ns, budget_ns, 0.0) for at_ns, budget_ns in jobs]
     # Where no line crosses at some point, none does before the next, as slopes sum to <= 1.
     upcoming.append((from_ns, 0, 0.0))
     upcoming.sort()
@@ -168,6 +170,7 @@ def first_overload(
     jobs: Sequence[tuple[int, int]],
     *,
     base_ns: int = 0,
+    from_ns: int = 0,
     blocking: Blocking = NO_BLOCKING,
     refinements_max: int,
 ) -> Overload | None:
@@ -182,6 +185,7 @@ def first_overload(
         first_deadlines_ns: Per stream, distance from the start to its first possible deadline.
         jobs: ``(deadline_ns, budget_ns)`` of single jobs, deadlines as distance from the start.
         base_ns: Demand that stands before everything else.
+        from_ns: No instant before is looked at; positive only where a job is due.
         blocking: By deadline distance; never increasing, as its type ensures.
         refinements_max: Lines replaced by exact counts before giving up, > 0.
 
@@ -191,15 +195,23 @@ def first_overload(
     budgets_ns = streams.budgets_ns
     rates = streams.rates_scaled
     stream_count = len(first_deadlines_ns)
-    upcoming = [(at_ns, index) for index, at_ns in enumerate(first_deadlines_ns)]
-    upcoming += [(at_ns, stream_count + index) for index, (at_ns, _) in enumerate(jobs)]
-    upcoming.sort(reverse=True)
-    horizon_ns = (upcoming[0][0] if upcoming else 0) + streams.hyperperiod_ns
+    upcoming = [(at_ns, stream_count + index) for index, (at_ns, _) in enumerate(jobs)]
     returning: list[tuple[int, int]] = []
     # Streams bounded by a line, oldest first; each line is zero where its last exact job is due.
     lines: deque[tuple[int, int]] = deque()
     rate = offset = 0
     exact_ns = base_ns
+    for index, at_ns in enumerate(first_deadlines_ns):
+        if at_ns > from_ns:
+            upcoming.append((at_ns, index))
+            continue
+        later_count, since_ns = divmod(from_ns - at_ns, streams.periods_ns[index])
+        exact_ns += (later_count + 1) * budgets_ns[index]
+        rate += rates[index]
+        offset += rates[index] * (from_ns - since_ns)
+        lines.append((from_ns - since_ns, index))
+    upcoming.sort(reverse=True)
+    horizon_ns = (upcoming[0][0] if upcoming else 0) + streams.hyperperiod_ns
     refinement_count = 0
     while upcoming or returning:
         if returning and (not upcoming or returning[0] < upcoming[-1]):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from mutualedge.model import JSON_INTEGER_MAX
 from mutualedge.plan.admission.demand import (
     NotAdmitted,
     Overload,
@@ -239,20 +238,22 @@ def check_from_now(
     needed_ns = _remaining_ns(state, now_ns) + sum([each.budget_ns for each in pending[:index]])
     if _fits_any_history(state.profile, pending, index, needed_ns, now_ns):
         return None
-    new = pending[index]
+    first_deadlines = _first_deadlines_ns(state, now_ns)
+    due = [(each.deadline_ns - now_ns, each.budget_ns) for each in pending[index:]]
+    from_ns = due[0][0]
     overload = overload_after(
-        state.profile.streams,
-        _first_deadlines_ns(state, now_ns),
-        [(each.deadline_ns - now_ns, each.budget_ns) for each in pending[index + 1 :]],
-        needed_ns=needed_ns + new.budget_ns,
-        from_ns=new.deadline_ns - now_ns,
-        until_ns=2 * JSON_INTEGER_MAX,
+        state.profile.streams, first_deadlines, due, needed_ns=needed_ns, from_ns=from_ns
     )
-    if overload is None:
-        return None
-    if overload.proven:
-        return _demand_refusal(overload, now_ns)
-    return check_all_from_now(state, pending, now_ns)
+    if overload is not None and not overload.proven:
+        overload = first_overload(
+            state.profile.streams,
+            first_deadlines,
+            due,
+            base_ns=needed_ns,
+            from_ns=from_ns,
+            refinements_max=JOB_REFINEMENTS_MAX,
+        )
+    return None if overload is None else _demand_refusal(overload, now_ns)
 
 
 def check_all_from_now(
