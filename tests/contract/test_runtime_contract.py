@@ -47,7 +47,8 @@ def test_state_carries_from_batch_to_batch(function: LoadedFunction) -> None:
     whole = anomaly.decode_response(
         function.run(anomaly.encode_request(anomaly.INITIAL_STATE, READINGS)).output
     )
-    state, scores = anomaly.INITIAL_STATE, ()
+    state = anomaly.INITIAL_STATE
+    scores: tuple[float, ...] = ()
     for half in (READINGS[:60], READINGS[60:]):
         scored = anomaly.decode_response(function.run(anomaly.encode_request(state, half)).output)
         state, scores = scored.state, scores + scored.scores

@@ -77,7 +77,8 @@ class Process:
         self.life += 1
         self._wake_ns = None
         self.handle(TimerFired())
-        self.on_start()
+        if self.core is not None:
+            self.on_start()
 
     def crash(self, down_ns: int) -> None:
         if self.core is None:

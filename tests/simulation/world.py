@@ -3,8 +3,10 @@
 import itertools
 from dataclasses import dataclass, field
 
+from mutualedge.app.export import bundle_lines, export_part
+from mutualedge.audit import verify_bundle
 from mutualedge.consortium import Hub
-from mutualedge.functions import PythonRuntime, anomaly_bundle
+from mutualedge.functions import anomaly_bundle
 from mutualedge.model import (
     NS_PER_MS,
     NS_PER_S,
@@ -21,9 +23,13 @@ from tests.simulation.founding import Founded, found, keys_of, seed_of
 from tests.simulation.liars import tell
 from tests.simulation.network import Network
 from tests.simulation.processes import Boot, Process, RunnerProcess
+from tests.simulation.remembering import RememberingRuntime
 from tests.simulation.schedule import HOUR_NS, START_NS, FaultRates, Schedule
 from tests.simulation.truth import Truth
 from tests.simulation.world_store import MemoryStore
+
+CALM_HOURS = 7
+"""A lease of four hours, its grace and its dispute window of one hour, with room."""
 
 NAMES = ("candy", "forge", "harbour", "mill", "press", "quarry", "tannery")
 JOB_NS = 5 * NS_PER_MS
@@ -111,7 +117,9 @@ class World:
         )
 
     def _settings(self, name: str) -> NodeSettings:
-        partners = tuple(EnterpriseId(other) for other in self.names if other != name)
+        index = self.names.index(name)
+        after = (self.names[(index + step) % len(self.names)] for step in (1, 2))
+        partners = tuple(EnterpriseId(other) for other in after)
         return NodeSettings(
             function=self._bundle.digest,
             bundle=self._bundle.raw,
@@ -131,14 +139,14 @@ class World:
             dispute_window_ms=3600_000,
             settle_grace_ms=600_000,
             checkpoint_every_ms=900_000,
-            follow_every_ms=60_000,
+            follow_every_ms=120_000,
             request_timeout_ms=5_000,
         )
 
     def _boot_runner(self, name: str, process: Process, life: int) -> Runner:
         seed = seed_of(str(self.plan.seed), name, "runner", str(process.life), str(life))
         return Runner(
-            runtime=PythonRuntime(),
+            runtime=RememberingRuntime(),
             attester=self.founded.platforms[name],
             assurance=AssuranceLevel.SIMULATED,
             entropy=Entropy(seed),
@@ -185,10 +193,25 @@ class World:
         day_ns = START_NS + self.plan.hours * HOUR_NS
         self.schedule.run_until(day_ns)
         self.schedule.calm = True
-        self.schedule.run_until(day_ns + 12 * HOUR_NS)
+        self.schedule.run_until(day_ns + CALM_HOURS * HOUR_NS)
         return self
 
     def judge(self) -> None:
         """Assert what must hold once everything settled."""
         honest = frozenset(name for name in self.names if name != self.liar)
         self.truth.judge(self.hub, honest)
+        self._judge_audit(honest)
+
+    def _judge_audit(self, honest: frozenset[str]) -> None:
+        """Assert that the auditor, given everyone's stores, proves all or blames the liar only."""
+        parts = [
+            export_part(self.network.processes[name].store, EnterpriseId(name))
+            for name in self.names
+        ]
+        report = verify_bundle(bundle_lines(self.founded.trust, parts, self.schedule.now_ns))
+        self.schedule.counts.add(f"audit {report.status}")
+        blamed = {finding.culprit for finding in report.findings} & honest
+        assert not blamed, f"the auditor blames {blamed}: {report.findings[:3]}"
+        if self.liar is None:
+            assert report.status == "proved", report.findings[:3]
+        assert report.counts.ledger_sum_microcredits == 0

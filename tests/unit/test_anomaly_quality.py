@@ -53,7 +53,8 @@ def daily_cycle(seed: int) -> Signal:
 
 
 def flags_of(readings: list[float], parameters: Parameters = anomaly.DEFAULTS) -> list[int]:
-    state, flags = anomaly.INITIAL_STATE, []
+    state = anomaly.INITIAL_STATE
+    flags: list[int] = []
     for start in range(0, len(readings), anomaly.READINGS_MAX):
         batch = readings[start : start + anomaly.READINGS_MAX]
         response = anomaly.respond(anomaly.encode_request(state, batch, parameters))

@@ -36,8 +36,7 @@ def export_bundle(folders: Sequence[Path], bundle: Path) -> int:
         ]
         temporary = bundle.with_suffix(bundle.suffix + ".new")
         with temporary.open("wb") as file:
-            for line in bundle_lines(told[0].trust, parts, time.time_ns()):
-                file.write(line + b"\n")
+            file.writelines(bundle_lines(told[0].trust, parts, time.time_ns()))
     finally:
         for store in stores:
             store.close()

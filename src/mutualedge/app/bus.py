@@ -1,12 +1,15 @@
-"""Requests over NATS: which subject reaches whom, and messages to bytes and back."""
+"""Requests over NATS: which subject reaches whom with what, and messages to bytes and back."""
 
 from collections.abc import Mapping
 
 from mutualedge.adapters.nats import NatsClient, partner_subject
 from mutualedge.adapters.nats import Request as NatsRequest
 from mutualedge.app.driver import Driver
+from mutualedge.errors import PeerError
 from mutualedge.model import NS_PER_S, EnterpriseId
 from mutualedge.protocol import (
+    Reading,
+    Refused,
     Reply,
     Request,
     encode_json,
@@ -52,19 +55,39 @@ async def serve_partners(
 
     async def answer(request: NatsRequest) -> bytes:
         peer = names.get(request.caller or "", EnterpriseId("unknown"))
-        return encode_message(await driver.ask(peer, parse_request(request.payload)))
+        try:
+            asked = _parse_partner_request(request.payload)
+        except PeerError as error:
+            return encode_message(Refused(code=error.code, sentence=error.sentence))
+        return encode_message(await driver.ask(peer, asked))
 
     await client.serve(
         PARTNER_SERVICE, answer, max_in_flight=IN_FLIGHT_MAX, timeout_s=ANSWER_TIMEOUT_S
     )
 
 
+def _parse_partner_request(raw: bytes) -> Request:
+    """Return what a partner asks.
+
+    Raises:
+        PeerError: Malformed, or something that only a device of ours may send.
+    """
+    asked = parse_request(raw)
+    if isinstance(asked, Reading):
+        sentence = "Readings come from this enterprise's own devices; a partner sends sealed calls."
+        raise PeerError("protocol.request.misplaced", sentence)
+    return asked
+
+
 async def serve_devices(client: NatsClient, driver: Driver) -> None:
     """Answer this enterprise's own devices, who speak JSON."""
 
     async def answer(request: NatsRequest) -> bytes:
-        reply = await driver.ask("device", parse_reading(request.payload))
-        return encode_json(reply)
+        try:
+            reading = parse_reading(request.payload)
+        except PeerError as error:
+            return encode_json(Refused(code=error.code, sentence=error.sentence))
+        return encode_json(await driver.ask("device", reading))
 
     await client.serve(
         DEVICE_SERVICE, answer, max_in_flight=IN_FLIGHT_MAX, timeout_s=ANSWER_TIMEOUT_S

@@ -48,10 +48,11 @@ def _leases(store: StoreView) -> Iterator[BundleItem]:
             yield AgreementItem(agreement=row.agreement)
     for _, value in store.scan("meter"):
         meter = msgspec.msgpack.decode(value, type=MeterRow)
-        yield AttestationItem(attestation=meter.attestation)
         yield VoucherItem(voucher=meter.voucher)
         if meter.batch is not None:
             yield BatchItem(batch=meter.batch)
+    for _, value in store.scan("attestation"):
+        yield AttestationItem(attestation=value)
     for _, value in store.scan("statement"):
         yield StatementItem(statement=parse_canonical(value, Envelope))
 
@@ -114,8 +115,8 @@ def bundle_lines(
         exported=format_instant(now_ns),
         items=len(items),
     )
-    yield canonical_bytes(header)
-    yield from items
+    for line in (canonical_bytes(header), *items):
+        yield line + b"\n"
 
 
 def _merge_block(blocks: dict[str, BlockItem], item: BlockItem) -> None:

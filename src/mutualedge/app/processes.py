@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from mutualedge.adapters.nats import (
     HubLink,
     HubServer,
     LocalUser,
+    NatsServer,
     Nkey,
     PasswordLogin,
     Role,
     TlsFiles,
     TokenLogin,
+    Unreachable,
     connect,
     start_server,
 )
@@ -33,6 +35,7 @@ from mutualedge.app.driver import Driver, Ports
 from mutualedge.app.files import STORE_FILE, HubFile, NodeFile, TlsText, read_process_file
 from mutualedge.app.runner_link import RunnerLink
 from mutualedge.consortium import Hub
+from mutualedge.errors import MutualEdgeError
 from mutualedge.functions import parse_bundle, verify_bundle
 from mutualedge.identity import verify_trust
 from mutualedge.model import NS_PER_MS
@@ -113,8 +116,22 @@ async def run_hub(folder: Path) -> None:
         )
         driver = Driver(hub, ports)
         await serve_partners(client, driver, told.names)
-        _write_ready(folder, server.client_url)
-        await driver.run()
+        async with asyncio.TaskGroup() as running:
+            running.create_task(_watch_bus(server))
+            running.create_task(client.wait_closed())
+            running.create_task(driver.run())
+            _write_ready(folder, server.client_url)
+
+
+async def _watch_bus(server: NatsServer) -> None:
+    """Wait until our own NATS server ends by itself.
+
+    Raises:
+        Unreachable: It did; without it this process is deaf, so a supervisor starts both again.
+    """
+    status = await server.wait_stopped()
+    sentence = f"Our NATS server ended by itself (status {status}); start this process again."
+    raise Unreachable("nats.server.ended", sentence)
 
 
 def _hub_server(told: HubFile) -> HubServer:
@@ -157,6 +174,8 @@ async def run_node(folder: Path) -> None:
         await serve_partners(client, driver, told.names)
         await serve_devices(client, driver)
         async with asyncio.TaskGroup() as running:
+            running.create_task(_watch_bus(server))
+            running.create_task(client.wait_closed())
             running.create_task(link.run(driver.post))
             running.create_task(driver.run())
             _write_ready(folder, server.client_url)
@@ -242,7 +261,11 @@ def _borrowing(told: NodeFile) -> Borrowing | None:
 
 
 def run_until_told(serve: Callable[[Path], Awaitable[None]], folder: Path) -> None:
-    """Run one process in this one until SIGTERM or SIGINT, then stop its children and leave."""
+    """Run one process in this one until SIGTERM or SIGINT, then stop its children and leave.
+
+    Raises:
+        MutualEdgeError: It could not start, or cannot go on.
+    """
 
     async def supervised() -> None:
         task = asyncio.current_task()
@@ -255,6 +278,22 @@ def run_until_told(serve: Callable[[Path], Awaitable[None]], folder: Path) -> No
         except asyncio.CancelledError:
             if task.uncancel() > 0:
                 raise
+        except ExceptionGroup as failed:
+            raise _cause(failed) from failed
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(supervised())
+
+
+def _cause(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first failure of tasks that ran together, or all if one is a bug of ours."""
+    causes = list(_leaves(failed))
+    return causes[0] if all(isinstance(each, MutualEdgeError) for each in causes) else failed
+
+
+def _leaves(failed: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for each in failed.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each

@@ -17,6 +17,9 @@ from mutualedge.signing import Entropy
 MEASUREMENT_DIFFERS = 78
 """Exit status: the platform vouches for another runner than this code (EX_CONFIG)."""
 
+NODE_GONE = 75
+"""Exit status: nobody is left to take the answer (EX_TEMPFAIL); another node starts its own."""
+
 
 def main() -> None:
     """Serve orders on file descriptor ``argv[1]`` until the other end closes it.
@@ -35,16 +38,21 @@ def main() -> None:
             entropy=Entropy(os.urandom(32)),
             clock_ns=time.thread_time_ns,
         )
-        while (body := _read_frame(stream)) is not None:
-            node.sendall(encode_frame(runner.handle(parse_order(body))))
+        try:
+            while (body := _read_frame(stream)) is not None:
+                node.sendall(encode_frame(runner.handle(parse_order(body))))
+        except (BrokenPipeError, ConnectionResetError):
+            sys.exit(NODE_GONE)
 
 
 def _read_frame(stream: BinaryIO) -> bytes | None:
-    """Return the next frame's body, or nothing when the node closed the socket."""
+    """Return the next frame's body, or nothing when the node closed the socket, even midway."""
     prefix = stream.read(LENGTH_BYTES)
     if len(prefix) < LENGTH_BYTES:
         return None
-    return stream.read(parse_frame_length(prefix))
+    length_bytes = parse_frame_length(prefix)
+    body = stream.read(length_bytes)
+    return body if len(body) == length_bytes else None
 
 
 if __name__ == "__main__":

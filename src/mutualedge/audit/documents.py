@@ -41,10 +41,7 @@ class DocumentDesk:
             )
         if flaw is not None:
             self._flaw("agreement.signature", flaw, _RECORD, line, lease)
-        elif lease in self._case.terms:
-            sentence = f"It stands on line {self._case.terms[lease].line} already."
-            self._flaw("agreement.repeated", sentence, _RECORD, line, lease)
-        else:
+        elif lease not in self._case.terms:
             self._case.terms[lease] = terms_of(agreement, line)
 
     def take_batch(self, envelope: Envelope, line: int) -> None:

@@ -1,7 +1,7 @@
-"""Step 5, the vendor's papers beside a quote: no byte of them that nothing looks at.
+"""Step 5, the vendor's papers in and beside a quote: no byte of them that nothing looks at.
 
-Appraisal needs parts of the collateral only, and accepts many spellings of it. Nobody signs the
-whole, so an archive of it is held here to one spelling, and each certificate to its issuer.
+Appraisal needs parts of them only, and accepts many spellings. Nobody signs the whole, so an
+archive of it is held here to one spelling, and each certificate and list to its issuer.
 """
 
 from itertools import pairwise
@@ -27,6 +27,24 @@ _FAULTS = (
 _CHAINS = ("pck_crl_issuer_chain", "tcb_info_issuer_chain", "qe_identity_issuer_chain")
 
 
+_PEM_BEGINS = b"-----BEGIN CERTIFICATE-----"
+
+
+def check_certification(evidence: bytes, root: bytes) -> str | None:
+    """Return why the certificates at the end of an SGX quote are not all under the root.
+
+    Args:
+        evidence: The quote; appraisal accounts for everything before its certificates.
+        root: DER of the root certificate that the trust file names.
+    """
+    chain = evidence[evidence.find(_PEM_BEGINS) :].removesuffix(b"\x00")
+    try:
+        _verified_chain(chain.decode("ascii"), root)
+    except _FAULTS as error:
+        return f"The quote's certificates are damaged: {type(error).__name__} {error}."
+    return None
+
+
 def check_collateral(raw: bytes, root: bytes) -> str | None:
     """Return why archived collateral is not in its one form, or not all under the root.
 
@@ -46,7 +64,7 @@ def check_collateral(raw: bytes, root: bytes) -> str | None:
         _verify_list(fields["root_ca_crl"], x509.load_der_x509_certificate(root))
         _verify_list(fields["pck_crl"], chains["pck_crl_issuer_chain"][0])
     except _FAULTS as error:
-        return f"The collateral is damaged: {type(error).__name__} {error}".rstrip() + "."
+        return f"The collateral is damaged: {type(error).__name__} {error}."
     return None
 
 

@@ -2,7 +2,7 @@
 
 from mutualedge.attest import MeterAttestation, Placement, appraise
 from mutualedge.audit.case import Case
-from mutualedge.audit.endorsements import check_collateral
+from mutualedge.audit.endorsements import check_certification, check_collateral
 from mutualedge.audit.envelopes import check_signed_by_all, parse_document, parse_payload
 from mutualedge.audit.report import UNKNOWN
 from mutualedge.audit.terms import Attested, LeaseTerms
@@ -85,8 +85,10 @@ class AttestationDesk:
         subject = f"{lease}/{key_id_of(attestation.meter_key)}"
         root = self._case.consortium.trust.attestation_root
         flaw = check_collateral(attestation.collateral, root)
+        if flaw is None:
+            flaw = check_certification(attestation.evidence, root)
         if flaw is not None:
-            self._flaw("attestation.collateral", flaw, line, subject)
+            self._flaw("attestation.endorsements", flaw, line, subject)
             return None
         try:
             appraisal = appraise(attestation, self._case.consortium, terms.agreement, lease, at_ns)

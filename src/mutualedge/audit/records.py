@@ -17,6 +17,7 @@ class RecordJudge:
     def __init__(self, case: Case) -> None:
         """Take a case whose logs are judged."""
         self._case = case
+        self.unbatched_count = 0
 
     def judge(self) -> None:
         """Run the three steps."""
@@ -60,10 +61,10 @@ class RecordJudge:
         named = [each for each in attested if each.evidence == profile.attestation]
         if not named:
             sentence = (
-                f"{count} records name evidence {profile.attestation[:16]}; for their meter key "
-                f"line {attested[0].line} holds {attested[0].evidence[:16]}."
+                f"{count} records name evidence {profile.attestation}, which is not in the bundle; "
+                f"line {attested[0].line} holds another of their meter key."
             )
-            self._about("record.attestation", sentence, _RECORD, profile, place)
+            self._about("missing.evidence", sentence, _RECORD, profile, place)
         elif named[0].level not in {None, profile.assurance}:
             sentence = (
                 f"{count} records claim assurance '{profile.assurance}'; "
@@ -109,10 +110,8 @@ class RecordJudge:
             elif row.seq not in chain.early:
                 self._judge_copy(chain, words, log, row)
         self._judge_gap(chain)
-        if len(chain) and chain.totals[-1] and not any(each.kind == "batch" for each in words):
-            sentence = "The runner signed none of these records; its batches are absent."
-            place = chain.place(1)
-            self._of_chain("missing.batch", sentence, chain, place, culprit=UNKNOWN)
+        covered = Anchors(chain, [each for each in words if each.kind == "batch"]).last
+        self.unbatched_count += len(chain) - covered
 
     def _report_break(self, chain: Chain, anchors: "Anchors", seq: int) -> None:
         """A link does not fit: what a later signature still covers is not what was altered."""
@@ -245,6 +244,11 @@ class Anchors:
         """Take a chain and everything that was signed about it."""
         self._breaks = chain.breaks
         self._heads = sorted(each.through_seq for each in words if matches_head(chain, each))
+
+    @property
+    def last(self) -> int:
+        """Number of the last record that a signed head covers, 0 if none does."""
+        return self._heads[-1] if self._heads else 0
 
     def holds(self, seq: int) -> bool:
         """Tell whether some signed head covers exactly this record as it stands here."""

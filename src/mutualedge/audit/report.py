@@ -67,6 +67,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How much was checked.
 
     Attributes:
+        records_unbatched: Records that no batch of their runner covers: the requester's voucher
+            is all that stands behind them (a runner that crashed signs nothing more).
         entries: Log entries, opened and sealed.
         cosignatures: Valid ones, of partners and the hub.
         settled_microcredits: Posted by the ledger from requesters to providers.
@@ -75,6 +77,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     lines: int
     records: int
+    records_unbatched: int
     leases: int
     blocks: int
     entries: int
@@ -191,6 +194,7 @@ def render_text(report: Report) -> str:
     lines = [
         f"{report.status.upper()}: consortium '{report.consortium}', trust file {trust}",
         f"  {counts.lines} lines: {counts.records} records under {counts.leases} leases",
+        f"  {counts.records_unbatched} of them under no batch of their runner",
         f"  {counts.entries} log entries, {counts.cosignatures} cosignatures",
         f"  {counts.blocks} blocks, {counts.settled_microcredits} microcredits settled",
         f"  sum of all accounts: {counts.ledger_sum_microcredits}",

@@ -184,12 +184,14 @@ def _judge(case: Case, gathered: Gathered, reader: BundleReader) -> Report:
     logs = LogJudge(case.consortium, case.findings)
     for log in case.logs.values():
         logs.judge(log)
-    RecordJudge(case).judge()
+    records = RecordJudge(case)
+    records.judge()
     MoneyJudge(case).judge()
     ledger.check_settlements()
     counts = Counts(
         lines=reader.line_count,
         records=case.usage.record_count,
+        records_unbatched=records.unbatched_count,
         leases=len(case.terms),
         blocks=ledger.block_count,
         entries=sum(log.entry_count for log in case.logs.values()),
@@ -226,6 +228,7 @@ def _report_without_trust(gathered: Gathered, reader: BundleReader) -> Report:
     counts = Counts(
         lines=reader.line_count,
         records=gathered.usage.record_count,
+        records_unbatched=gathered.usage.record_count,
         leases=0,
         blocks=0,
         entries=sum(log.entry_count for log in gathered.logs.values()),

@@ -9,7 +9,7 @@ from mutualedge.errors import MutualEdgeError, PeerError
 from mutualedge.meter import verify_voucher
 from mutualedge.model import NS_PER_MS, LeaseId, format_instant
 from mutualedge.node.dispatcher import Dispatcher
-from mutualedge.node.lease_rows import save_account
+from mutualedge.node.lease_rows import save_account, save_attestation
 from mutualedge.node.leases import HeldLease, MeterAccount
 from mutualedge.node.station import Station
 from mutualedge.protocol import (
@@ -25,7 +25,7 @@ from mutualedge.protocol import (
     SessionOffered,
     SessionReady,
 )
-from mutualedge.signing import Envelope, canonical_bytes, sign_record
+from mutualedge.signing import Envelope, sign_record
 
 SESSIONS_MAX = 8
 """Sessions per lease kept open; a requester that restarts opens a new one."""
@@ -39,7 +39,7 @@ class Session:
 
     lease_id: LeaseId
     meter_key: bytes
-    attestation: bytes
+    attestation: MeterAttestation
     is_ready: bool = False
 
 
@@ -97,7 +97,7 @@ class Admittance:
             collateral=self._station.settings.collateral,
             placement=placement,
         )
-        self._remember_session(answer, lease, canonical_bytes(attestation))
+        self._remember_session(answer, lease, attestation)
         offered = SessionOffered(
             session=answer.session,
             message=answer.message,
@@ -118,7 +118,7 @@ class Admittance:
         return sign_record(placement, self._station.keys.node)
 
     def _remember_session(
-        self, answer: ResponderOpened, lease: HeldLease, attestation: bytes
+        self, answer: ResponderOpened, lease: HeldLease, attestation: MeterAttestation
     ) -> None:
         mine = [key for key, s in self._sessions.items() if s.lease_id == lease.lease_id]
         for key in mine[: max(0, len(mine) + 1 - SESSIONS_MAX)]:
@@ -159,6 +159,7 @@ class Admittance:
             self._station.answer(ask_id, refused)
             return
         session.is_ready = True
+        save_attestation(self._station, session.attestation)
         save_account(self._station, lease, account)
         self._station.note("session.accepted", lease=lease.lease_id, meter=account.meter)
         self._station.answer(ask_id, SessionReady(session=session_id))
@@ -175,7 +176,6 @@ class Admittance:
         if existing is None:
             existing = lease.accounts[voucher.meter] = MeterAccount(
                 meter_key=session.meter_key,
-                attestation=session.attestation,
                 voucher=opening,
             )
         return existing

@@ -20,7 +20,7 @@ from mutualedge.model import (
     format_instant,
 )
 from mutualedge.node.books import Books
-from mutualedge.node.lease_rows import restore_leases, save_account, save_lease
+from mutualedge.node.lease_rows import restore_leases, save_account, save_attestation, save_lease
 from mutualedge.node.leases import BORROWED, HeldLease, MeterAccount
 from mutualedge.node.links import Link
 from mutualedge.node.payer import Payer
@@ -43,7 +43,7 @@ from mutualedge.protocol import (
     parse_sealed,
 )
 from mutualedge.session import Initiator, handshake_prologue
-from mutualedge.signing import canonical_bytes, key_id_of, sign_record, verify_record
+from mutualedge.signing import key_id_of, sign_record, verify_record
 
 T = TypeVar("T")
 
@@ -269,7 +269,8 @@ class Borrower:
         self._station.note(
             "evidence.appraised", provider=lease.terms.provider, assurance=appraisal.assurance
         )
-        account = self._open_account(lease, attestation)
+        save_attestation(self._station, attestation)
+        account = self._open_account(lease, attestation.meter_key)
         opening = CHAIN_START.voucher(
             lease.lease_id, account.meter_key, self._station.keys.settlement
         )
@@ -280,16 +281,15 @@ class Borrower:
             lease.terms.provider, request, partial(self._connection_step, lease, on_reply)
         )
 
-    def _open_account(self, lease: HeldLease, attestation: MeterAttestation) -> MeterAccount:
+    def _open_account(self, lease: HeldLease, meter_key: bytes) -> MeterAccount:
         """Accept a meter key whose evidence was appraised; known ones keep their account."""
-        meter = key_id_of(attestation.meter_key)
+        meter = key_id_of(meter_key)
         account = lease.accounts.get(meter)
         if account is None:
             account = lease.accounts[meter] = MeterAccount(
-                meter_key=attestation.meter_key,
-                attestation=canonical_bytes(attestation),
+                meter_key=meter_key,
                 voucher=CHAIN_START.voucher(
-                    lease.lease_id, attestation.meter_key, self._station.keys.settlement
+                    lease.lease_id, meter_key, self._station.keys.settlement
                 ),
             )
             save_account(self._station, lease, account)

@@ -2,10 +2,12 @@
 
 import msgspec
 
+from mutualedge.attest import MeterAttestation
 from mutualedge.market import Agreement
 from mutualedge.meter import ChainPosition, UsageRecord, Voucher, position_of
 from mutualedge.model import InvocationId, KeyId, LeaseId
 from mutualedge.node.leases import (
+    ATTESTATION,
     METER,
     RECORD,
     STATEMENT,
@@ -19,7 +21,13 @@ from mutualedge.node.leases import (
 )
 from mutualedge.node.station import Station
 from mutualedge.protocol import StoreView
-from mutualedge.signing import Envelope, canonical_bytes, parse_canonical
+from mutualedge.signing import (
+    Envelope,
+    canonical_bytes,
+    digest_of,
+    key_id_of,
+    parse_canonical,
+)
 
 
 def save_lease(station: Station, bucket: str, lease: HeldLease) -> None:
@@ -34,10 +42,16 @@ def save_account(station: Station, lease: HeldLease, account: MeterAccount) -> N
         meter_key=account.meter_key,
         voucher=account.voucher,
         batch=account.batch,
-        attestation=account.attestation,
     )
     key = meter_row_key(lease.lease_id, account.meter)
     station.write(METER, key, msgspec.msgpack.encode(row))
+
+
+def save_attestation(station: Station, attestation: MeterAttestation) -> None:
+    """Write the evidence of one session; a meter key has as many as it had sessions."""
+    evidence = digest_of(attestation.evidence)
+    key = f"{attestation.lease}/{key_id_of(attestation.meter_key)}/{evidence}"
+    station.write(ATTESTATION, key, canonical_bytes(attestation))
 
 
 def save_statement(station: Station, lease: HeldLease, statement: Envelope) -> bytes:
@@ -79,7 +93,6 @@ def _restore_lease(store: StoreView, lease_id: LeaseId, row: LeaseRow) -> HeldLe
 def _restore_account(row: MeterRow) -> MeterAccount:
     return MeterAccount(
         meter_key=row.meter_key,
-        attestation=row.attestation,
         voucher=row.voucher,
         signed=_position(row.voucher),
         batch=row.batch,

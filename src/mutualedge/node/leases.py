@@ -12,6 +12,7 @@ from mutualedge.signing import Envelope, key_id_of
 LENT = "lent"
 BORROWED = "borrowed"
 METER = "meter"
+ATTESTATION = "attestation"
 RECORD = "record"
 STATEMENT = "statement"
 
@@ -24,12 +25,11 @@ class LeaseRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class MeterRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Row ``meter/<lease>/<meter>``: the last voucher, the last batch and the evidence."""
+    """Row ``meter/<lease>/<meter>``: the last voucher and the last batch."""
 
     meter_key: Bytes32
     voucher: Envelope
     batch: Envelope | None
-    attestation: bytes
 
 
 class RecordRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,7 +67,6 @@ class MeterAccount:
 
     Attributes:
         meter_key: Raw public key.
-        attestation: Canonical ``attest.MeterAttestation``: the evidence behind the key.
         voucher: The requester's last voucher; the opening one at first.
         signed: The position that voucher speaks for.
         calls: Records after it, by sequence number.
@@ -76,7 +75,6 @@ class MeterAccount:
     """
 
     meter_key: bytes
-    attestation: bytes
     voucher: Envelope
     signed: ChainPosition = CHAIN_START
     calls: dict[int, MeteredCall] = field(default_factory=dict)

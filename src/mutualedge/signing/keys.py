@@ -46,14 +46,29 @@ def _public_key(public_bytes: bytes) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(public_bytes)
 
 
+VERIFIED_MAX = 4096
+"""Signatures remembered as valid; blocks, commands and vouchers are seen two to four times."""
+
+_verified: dict[bytes, None] = {}
+
+
 def signature_is_valid(public_bytes: bytes, signature: bytes, message: bytes) -> bool:
-    """Tell whether the key signed exactly this message; a malformed key signed nothing."""
+    """Tell whether the key signed exactly this message; a malformed key signed nothing.
+
+    What was found valid is remembered by digest, so that asking again costs a hash.
+    """
     if len(public_bytes) != KEY_BYTES or len(signature) != SIGNATURE_BYTES:
         return False
+    asked = hashlib.sha256(public_bytes + signature + message).digest()
+    if asked in _verified:
+        return True
     try:
         _public_key(public_bytes).verify(signature, message)
     except InvalidSignature:
         return False
+    if len(_verified) >= VERIFIED_MAX:
+        del _verified[next(iter(_verified))]
+    _verified[asked] = None
     return True
 
 

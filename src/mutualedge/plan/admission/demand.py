@@ -2,21 +2,15 @@
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-
-from mutualedge.model import JSON_INTEGER_MAX
 
 RATE_SHIFT = 32
 """Binary digits behind the point of a utilisation; rounding up costs 1 ns in 4 s of window."""
 
 RATE_ONE = 1 << RATE_SHIFT
 """A utilisation of exactly one processor."""
-
-
-FLOAT_MARGIN = 2.0**-40
-"""Relative error allowed for a sum of up to 2^12 doubles, each exact to 2^-52."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +58,12 @@ class Streams:
     Attributes:
         budgets_ns: Worst-case processor time of one job of each stream.
         periods_ns: Shortest distance between two jobs of each stream.
-        rates: Utilisation of each stream, for `overload_after`.
-        rates_scaled: The same, rounded up, in units of 2**-RATE_SHIFT.
+        rates_scaled: Utilisation of each stream, rounded up, in units of 2**-RATE_SHIFT.
         hyperperiod_ns: Least common multiple of the periods, 0 without streams.
     """
 
     budgets_ns: tuple[int, ...]
     periods_ns: tuple[int, ...]
-    rates: tuple[float, ...]
     rates_scaled: tuple[int, ...]
     hyperperiod_ns: int
 
@@ -107,61 +99,6 @@ def stack_blocking(entries: Sequence[tuple[int, int]]) -> Blocking:
         expiries_ns=tuple(expiry_ns for expiry_ns, _ in ordered),
         longest_ns=tuple(reversed(longest)),
     )
-
-
-def overload_after(
-    streams: Streams,
-    first_deadlines_ns: Sequence[int],
-    jobs: Iterable[tuple[int, int]],
-    *,
-    needed_ns: int,
-    from_ns: int,
-    until_ns: int = 2 * JSON_INTEGER_MAX,
-) -> Overload | None:
-    """Return where demand might exceed time from an instant on, or None if it never does.
-
-    Streams are bounded by lines beyond the jobs counted at each point, so that a result that is
-    not ``proven`` says nothing; `first_overload` decides then. One pass, for the hot path.
-
-    Args:
-        streams: Endless demand.
-        first_deadlines_ns: Per stream, distance from the start to its first possible deadline.
-        jobs: ``(deadline_ns, budget_ns)`` of single jobs due at ``from_ns`` or later.
-        needed_ns: Demand due by ``from_ns`` of neither the streams nor these jobs.
-        from_ns: Distance from the start to the first instant looked at.
-        until_ns: No instant from here on is looked at.
-
-    Source: Devi 2003.
-    """
-    upcoming: list[tuple[int, int, float]] = []
-    rate = offset = 0.0
-    for first_ns, budget_ns, period_ns, line_rate in zip(
-        first_deadlines_ns, streams.budgets_ns, streams.periods_ns, streams.rates, strict=True
-    ):
-        if first_ns <= from_ns:
-            later_count = (from_ns - first_ns) // period_ns
-            needed_ns += budget_ns + later_count * budget_ns
-            rate += line_rate
-            offset += line_rate * (first_ns + later_count * period_ns)
-        elif first_ns < until_ns:
-            upcoming.append((first_ns, budget_ns, line_rate))
-    upcoming += [(at_ns, budget_ns, 0.0) for at_ns, budget_ns in jobs]
-    # Where no line crosses at some point, none does before the next, as slopes sum to <= 1.
-    upcoming.append((from_ns, 0, 0.0))
-    upcoming.sort()
-    for at_ns, budget_ns, line_rate in upcoming:
-        needed_ns += budget_ns
-        if needed_ns > at_ns:
-            return Overload(at_ns=at_ns, demand_ns=needed_ns, proven=True)
-        if rate:
-            # Both margins together exceed what rounding can hide in sums of up to 2^12 terms.
-            above = rate * at_ns * (1 + FLOAT_MARGIN) - offset + 1
-            if needed_ns + above > at_ns:
-                return Overload(at_ns=at_ns, demand_ns=needed_ns + int(above), proven=False)
-        if line_rate:
-            rate += line_rate
-            offset += line_rate * at_ns
-    return None
 
 
 def first_overload(

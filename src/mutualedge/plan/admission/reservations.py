@@ -220,7 +220,6 @@ def _streams(reservations: Sequence[Reservation]) -> Streams:
     return Streams(
         budgets_ns=tuple(each.budget_ns for each in reservations),
         periods_ns=tuple(each.period_ns for each in reservations),
-        rates=tuple(each.budget_ns / each.period_ns for each in reservations),
         rates_scaled=tuple(
             -(-each.budget_ns * RATE_ONE // each.period_ns) for each in reservations
         ),

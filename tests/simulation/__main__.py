@@ -1,0 +1,40 @@
+"""``make sim SEEDS=N``: run seeds, stop at the first that fails, and say how often each fault struck."""
+
+import argparse
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+from tests.simulation.scenarios import Result, plan_of, simulate
+from tests.simulation.schedule import Counts
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
+    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+    told = parser.parse_args()
+    seeds = range(told.first, told.first + told.seeds)
+    started_s = time.monotonic()
+    totals, failed = Counts(), 0
+    with ProcessPoolExecutor(told.processes) as pool:
+        for result in pool.map(simulate, map(plan_of, seeds), chunksize=4):
+            failed += _report(result)
+            for name, count in result.counts.items():
+                totals.add(name, count)
+    for name in sorted(totals.values):
+        sys.stdout.write(f"{totals[name]:>12} {name}\n")
+    elapsed_s = time.monotonic() - started_s
+    sys.stdout.write(f"{told.seeds - failed} passed, {failed} failed in {elapsed_s:.0f} s\n")
+    return 1 if failed else 0
+
+
+def _report(result: Result) -> bool:
+    if result.failure:
+        sys.stdout.write(f"seed {result.seed} ({result.lie or 'no lie'}): {result.failure}\n")
+    return bool(result.failure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

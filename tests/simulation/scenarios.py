@@ -1,0 +1,60 @@
+"""Which consortium a seed simulates, and what its run came to."""
+
+import traceback
+from dataclasses import dataclass
+
+from tests.simulation.liars import LIES
+from tests.simulation.world import Plan, World
+
+NEEDED = (
+    "lost",
+    "duplicated",
+    "delayed",
+    "cut off",
+    "partitioned",
+    "crashed before commit",
+    "crashed after commit",
+    "crashed between outputs",
+    "runner lost",
+)
+"""Faults that every batch of seeds must have seen; most single seeds see them all."""
+
+INVOCATIONS_MIN = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one seed came to."""
+
+    seed: int
+    lie: str | None
+    counts: dict[str, int]
+    trace: str
+    failure: str
+
+
+def plan_of(seed: int) -> Plan:
+    """Return the plan of a seed: three to seven members, every second one with a liar."""
+    lies = tuple(LIES)
+    lie = lies[seed // 2 % len(lies)] if seed % 2 else None
+    members = 3 if seed % 10 else 4 + seed // 10 % 4
+    return Plan(seed=seed, members=members, lie=lie)
+
+
+def simulate(plan: Plan) -> Result:
+    """Run a plan and return its result; a failure is text, so that it crosses processes."""
+    world = World(plan)
+    failure = ""
+    try:
+        world.run()
+        world.judge()
+    except Exception:  # noqa: BLE001  # the report names the seed, whatever went wrong
+        failure = traceback.format_exc(limit=-3)
+    counts = world.schedule.counts.values
+    return Result(
+        seed=plan.seed,
+        lie=plan.lie,
+        counts=counts,
+        trace=world.schedule.trace_digest,
+        failure=failure,
+    )
