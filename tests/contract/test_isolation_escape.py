@@ -297,3 +297,28 @@ def test_a_required_layer_that_is_missing_ends_the_start() -> None:
             )
         theirs.close()
         assert ours.recv(1) == b""
+
+
+def test_a_bwrap_that_does_not_exist_is_reported() -> None:
+    """A configured path without a program is a missing layer with its reason, not a crash."""
+    with confined_probe(Path("/nowhere/bwrap")) as probe:
+        missing = {each.name: each.reason for each in probe.process.report.missing}
+    assert "No such file" in missing["bubblewrap"]
+
+
+@pytest.mark.parametrize("name", ["sandboxed", "bare"])
+def test_functions_run_inside(name: str, request: pytest.FixtureRequest) -> None:
+    """The engine compiles and runs within the limits, in at most 60 MB of memory."""
+    probe: Probe = request.getfixturevalue(name)
+    code = """
+from mutualedge.adapters.wasm import WasmRuntime
+from mutualedge.functions import anomaly_bundle
+bundle = anomaly_bundle()
+execution = WasmRuntime().load(bundle).run(bundle.calibration_request)
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+said = [execution.status, int(status["VmRSS"].split()[0])]
+"""
+    said = probe.says(code)
+    assert isinstance(said, list)
+    assert said[0] == "ok"
+    assert said[1] < 60_000

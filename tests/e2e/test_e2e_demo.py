@@ -139,5 +139,5 @@ def test_an_existing_folder_is_not_overwritten(tmp_path: Path) -> None:
 def test_an_unknown_option_is_a_usage_error() -> None:
     """Statuses 1 and 2 say what an audit found; a mistyped command says 64."""
     ended = mutualedge("audit", "verify", "--jsno", "x.jsonl")
-    assert ended.status == 64
+    assert (ended.status, ended.code) == (64, "cli.arguments.refused")
     assert "--jsno" in ended.err

@@ -117,4 +117,6 @@ def test_every_state_is_accepted_by_the_next_request(
     for _ in range(4):
         response = anomaly.respond(anomaly.encode_request(state, readings, parameters))
         assert response is not None
-        state = anomaly.decode_response(response).state
+        scored = anomaly.decode_response(response)
+        assert len(scored.scores) == len(scored.flags) == len(readings)
+        state = scored.state

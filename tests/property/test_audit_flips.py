@@ -11,7 +11,7 @@ from mutualedge.audit import Report, verify_bundle
 from tests.unit.audit_scenarios import honest
 
 SAMPLED_FLIPS = 400
-"""Bits tried in every run, about ten seconds; the slow test tries one in every byte."""
+"""Bits tried in every run, a few seconds; the slow test tries one in every byte."""
 
 
 @cache

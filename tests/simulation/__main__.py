@@ -1,4 +1,4 @@
-"""``make sim SEEDS=N``: run seeds, stop at the first that fails, and say how often each fault struck."""
+"""``make sim SEEDS=N``: run seeds, name those that fail, count how often each fault struck."""
 
 import argparse
 import sys

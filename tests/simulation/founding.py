@@ -13,7 +13,6 @@ from mutualedge.identity import Consortium, Member, TrustFile, verify_trust
 from mutualedge.model import AssuranceLevel, Digest, EnterpriseId, NodeId
 from mutualedge.node import NodeKeys
 from mutualedge.signing import Envelope, SigningKey, sign_record
-
 from tests.simulation.schedule import START_NS
 
 RUNNER_MEASUREMENT = Digest(hashlib.sha256(b"simulated runner").hexdigest())

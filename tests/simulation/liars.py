@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from mutualedge.meter import UsageRecord
+from mutualedge.model import InvocationId, LeaseId
 from mutualedge.protocol import (
     AddCheckpoint,
     Answer,
@@ -40,8 +41,9 @@ def _sell_capacity_twice(
     """Refuse every second call inside a lease, because somebody else got its slot."""
     if not _answers(output, CallDone) or schedule.random.random() < 0.5:
         return output
+    assert isinstance(output, Answer)
     schedule.counts.add("lied")
-    breach = Breach(lease="0" * 64, invocation="0" * 32, code="sold.twice")
+    breach = Breach(lease=LeaseId("0" * 64), invocation=InvocationId("0" * 32), code="sold.twice")
     refused = Refused(
         code="node.runner.absent",
         sentence="No room.",
@@ -63,7 +65,7 @@ def _refuse_statement(
 
 
 def _refuse_instead(output: Output, kind: type, schedule: Schedule) -> Output:
-    if not _answers(output, kind):
+    if not (isinstance(output, Answer) and isinstance(output.reply, kind)):
         return output
     schedule.counts.add("lied")
     refused = Refused(code="liar.will-not", sentence="No.")
@@ -103,7 +105,9 @@ def _inflate_record(
     return _ask_instead(output, inflated)
 
 
-def _fork_log(output: Output, liar: Process, founded: Founded, schedule: Schedule) -> Output | None:
+def _fork_log(
+    output: Output, liar: Process, _founded: Founded, schedule: Schedule
+) -> Output | None:
     """Show the hub another log of the same size than the partners."""
     if not (isinstance(output, Ask) and isinstance(output.request, AddCheckpoint)):
         return output

@@ -27,9 +27,19 @@ class Network:
 
     def start_partitions(self) -> None:
         rate = self._faults.partitions_per_hour
+        if rate:
+            self._schedule.after(self._schedule.random.randint(1, 20) * HOUR_NS, self._partition)
+        self._next_partition()
+
+    def _next_partition(self) -> None:
+        rate = self._faults.partitions_per_hour
         gap_ns = round(self._schedule.random.expovariate(1) / rate * HOUR_NS) if rate else None
         if gap_ns is not None:
-            self._schedule.after(gap_ns, self._partition)
+            self._schedule.after(gap_ns, self._repeat_partition)
+
+    def _repeat_partition(self) -> None:
+        self._partition()
+        self._next_partition()
 
     def _partition(self) -> None:
         if self._schedule.calm:
@@ -39,7 +49,6 @@ class Network:
         self._schedule.counts.add("partitioned")
         self._schedule.trace(f"cut {sorted(self._cut)}")
         self._schedule.after(self._schedule.random.randint(60, 1800) * NS_PER_S, self._heal)
-        self.start_partitions()
 
     def _heal(self) -> None:
         self._cut = frozenset()

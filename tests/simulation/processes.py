@@ -113,10 +113,7 @@ class Process:
             self._schedule_wake()
 
     def _perform(self, effects: Effects) -> None:
-        point = None
-        if effects.writes and self._schedule.strikes(self._crash_rate):
-            point = self._schedule.random.choice(CRASH_POINTS)
-            self._schedule.counts.add(f"crashed {point}")
+        point = self._crash_point() if effects.writes else None
         if point == "before commit":
             self._crash_soon()
             return
@@ -133,6 +130,15 @@ class Process:
                 self._perform_output(tampered)
         if point == "between outputs":
             self._crash_soon()
+
+    def _crash_point(self) -> str | None:
+        """Draw whether this commit is one at which the process crashes, and where."""
+        forced = [point for point in CRASH_POINTS if self._schedule.is_forced(point)]
+        if not forced and not self._schedule.strikes(self._crash_rate):
+            return None
+        point = forced[0] if forced else self._schedule.random.choice(CRASH_POINTS)
+        self._schedule.counts.add(f"crashed {point}")
+        return point
 
     def _crash_soon(self) -> None:
         self.crash(self._schedule.random.randint(NS_PER_S, 60 * NS_PER_S))
@@ -221,7 +227,7 @@ class RunnerProcess:
     def _finish(self, life: int) -> None:
         if self._runner is None or self._life != life:
             return
-        if self._schedule.strikes(self._loss_rate):
+        if self._schedule.is_forced("runner lost") or self._schedule.strikes(self._loss_rate):
             self._lose()
             return
         order = self._orders[0]

@@ -48,6 +48,7 @@ class Schedule:
         self._sequence = 0
         self._trace = hashlib.sha256()
         self.calm = False
+        self._forced: dict[str, int] = {}
 
     def at(self, at_ns: int, action: Callable[[], None]) -> None:
         self._sequence += 1
@@ -59,6 +60,18 @@ class Schedule:
     def strikes(self, rate: float) -> bool:
         """Draw whether a fault happens; none does once the run is told to become calm."""
         return not self.calm and self.random.random() < rate
+
+    def force(self, fault: str, within_ns: int) -> None:
+        """See to it that a fault happens at least once, at a random time within this long."""
+        self._forced[fault] = self.now_ns + self.random.randint(0, within_ns)
+
+    def is_forced(self, fault: str) -> bool:
+        """Tell, once, that a forced fault is due."""
+        due_ns = self._forced.get(fault)
+        if due_ns is None or due_ns > self.now_ns or self.calm:
+            return False
+        del self._forced[fault]
+        return True
 
     def trace(self, what: str) -> None:
         """Add a line to the digest that two runs of one seed must share."""

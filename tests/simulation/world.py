@@ -14,6 +14,7 @@ from mutualedge.model import (
     DeviceId,
     EnterpriseId,
     InvocationId,
+    Nanoseconds,
 )
 from mutualedge.node import Borrowing, Lending, Node, NodeSettings
 from mutualedge.protocol import Reading, ReadingScored, Refused, Reply
@@ -22,7 +23,7 @@ from mutualedge.signing import Entropy
 from tests.simulation.founding import Founded, found, keys_of, seed_of
 from tests.simulation.liars import tell
 from tests.simulation.network import Network
-from tests.simulation.processes import Boot, Process, RunnerProcess
+from tests.simulation.processes import CRASH_POINTS, Boot, Process, RunnerProcess
 from tests.simulation.remembering import RememberingRuntime
 from tests.simulation.schedule import HOUR_NS, START_NS, FaultRates, Schedule
 from tests.simulation.truth import Truth
@@ -173,7 +174,7 @@ class World:
             device=device,
             invocation=invocation,
             readings=tuple(level + random.random() for _ in range(8)),
-            remaining_ns=DEADLINE_NS,
+            remaining_ns=Nanoseconds(DEADLINE_NS),
         )
         self.truth.asked(invocation)
         self.network.processes[name].ask(
@@ -190,6 +191,9 @@ class World:
         for name in self.names:
             self.network.processes[name].start()
         self.network.start_partitions()
+        if self.plan.faults.crash_per_commit:
+            for fault in (*CRASH_POINTS, "runner lost"):
+                self.schedule.force(fault, 20 * HOUR_NS)
         day_ns = START_NS + self.plan.hours * HOUR_NS
         self.schedule.run_until(day_ns)
         self.schedule.calm = True

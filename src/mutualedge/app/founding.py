@@ -31,7 +31,6 @@ from mutualedge.app.files import (
 from mutualedge.app.measurement import runner_measurement
 from mutualedge.functions import anomaly_bundle
 from mutualedge.identity import (
-    Authority,
     Member,
     SpiffeIdentity,
     TrustFile,
@@ -190,7 +189,19 @@ class _Founder:
         return sign_record(trust, *(SigningKey(self.seeds[n].enterprise) for n in names))
 
     def tls(self, name: EnterpriseId, role: str) -> TlsText:
-        return _tls(self.authority, self.founding.consortium, name, role, self.entropy, self.now_ns)
+        key = generate_private_key(self.entropy)
+        identity = SpiffeIdentity(consortium=self.founding.consortium, enterprise=name, role=role)
+        certificate = issue_certificate(
+            self.authority,
+            public_key_pem=public_key_of(key),
+            identity=identity,
+            now_ns=self.now_ns,
+        )
+        return TlsText(
+            certificate_pem=certificate.decode(),
+            private_key_pem=key.decode(),
+            root_pem=self.authority.certificate_pem.decode(),
+        )
 
     def hub_file(self, trust: Envelope, leaf_port: int) -> HubFile:
         user = Nkey(Role.USER, seed := self.entropy.draw())
@@ -244,28 +255,6 @@ class _Founder:
             lending=self.founding.lending,
             borrowing=self.founding.borrowers.get(name),
         )
-
-
-def _tls(
-    authority: Authority,
-    consortium: EnterpriseId,
-    name: EnterpriseId,
-    role: str,
-    entropy: Entropy,
-    now_ns: int,
-) -> TlsText:
-    key = generate_private_key(entropy)
-    certificate = issue_certificate(
-        authority,
-        public_key_pem=public_key_of(key),
-        identity=SpiffeIdentity(consortium=consortium, enterprise=name, role=role),
-        now_ns=now_ns,
-    )
-    return TlsText(
-        certificate_pem=certificate.decode(),
-        private_key_pem=key.decode(),
-        root_pem=authority.certificate_pem.decode(),
-    )
 
 
 def found_consortium(founding: Founding, folder: Path) -> Envelope:

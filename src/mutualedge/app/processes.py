@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -35,7 +35,7 @@ from mutualedge.app.driver import Driver, Ports
 from mutualedge.app.files import STORE_FILE, HubFile, NodeFile, TlsText, read_process_file
 from mutualedge.app.runner_link import RunnerLink
 from mutualedge.consortium import Hub
-from mutualedge.errors import MutualEdgeError
+from mutualedge.errors import CorruptState, MutualEdgeError
 from mutualedge.functions import parse_bundle, verify_bundle
 from mutualedge.identity import verify_trust
 from mutualedge.model import NS_PER_MS
@@ -98,12 +98,8 @@ async def run_hub(folder: Path) -> None:
     note = _noter()
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(folder / STORE_FILE))
-        hub = Hub(
-            consortium=verify_trust(told.trust),
-            writer=SigningKey(told.writer_seed),
-            witness=SigningKey(told.witness_seed),
-            store=store,
-        )
+        with _restoring(folder):
+            hub = _hub(told, store)
         server = await stack.enter_async_context(
             await start_server(_hub_server(told), folder / NATS_FOLDER)
         )
@@ -134,6 +130,30 @@ async def _watch_bus(server: NatsServer) -> None:
     raise Unreachable("nats.server.ended", sentence)
 
 
+def _hub(told: HubFile, store: SqliteStore) -> Hub:
+    return Hub(
+        consortium=verify_trust(told.trust),
+        writer=SigningKey(told.writer_seed),
+        witness=SigningKey(told.witness_seed),
+        store=store,
+    )
+
+
+@contextmanager
+def _restoring(folder: Path) -> Iterator[None]:
+    """Say which store it is when one of its rows cannot be read.
+
+    Raises:
+        CorruptState: A row is not what this release writes.
+    """
+    try:
+        yield
+    except msgspec.DecodeError as error:
+        path = folder / STORE_FILE
+        sentence = f"A row of {path} cannot be read ({error}); stop, and restore it from a backup."
+        raise CorruptState("store.row.unreadable", sentence) from error
+
+
 def _hub_server(told: HubFile) -> HubServer:
     return HubServer(
         name="hub",
@@ -158,7 +178,8 @@ async def run_node(folder: Path) -> None:
     note, clock_ns = _noter(), steady_clock()
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(folder / STORE_FILE))
-        node = _node(told, store, clock_ns())
+        with _restoring(folder):
+            node = _node(told, store, clock_ns())
         server = await stack.enter_async_context(
             await start_server(_enterprise_server(told), folder / NATS_FOLDER)
         )

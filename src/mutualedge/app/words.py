@@ -9,7 +9,7 @@ WORDS: dict[str, str] = {
     ),
     "lease.agreed": "3. {who} and {provider} sign a lease; the ledger reserves its price",
     "lease.signed": "   {who} reserves processor time for {requester}",
-    "session.opened": "5. {who} has an encrypted session into {provider}'s runner; nobody else reads",
+    "session.opened": "5. {who} has an encrypted session into {provider}'s runner",
     "voucher.signed": "   {who} signs a voucher: it owes {total} microcredits so far",
     "statement.signed": "   {who}: the statement over {total} microcredits has both signatures",
     "lease.resolved": "   {who}: the ledger settled the lease",

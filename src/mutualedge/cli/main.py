@@ -33,10 +33,19 @@ def main() -> None:
     try:
         status = app(standalone_mode=False)
     except MutualEdgeError as error:
-        sys.stderr.write(f"mutualedge: {error.sentence} [{error.code}]\n")
+        _say(error)
         sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
+    except typer.TyperException as error:
+        what = str(error).rstrip(".") or "No command is named"
+        sentence = f"{what}; 'mutualedge --help' lists what there is."
+        _say(UsageError("cli.arguments.refused", sentence))
+        sys.exit(EXIT_USAGE)
     except typer.Exit as leaving:
         sys.exit(leaving.exit_code)
     except typer.Abort:
         sys.exit(130)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _say(error: MutualEdgeError) -> None:
+    sys.stderr.write(f"mutualedge: {error.sentence} [{error.code}]\n")

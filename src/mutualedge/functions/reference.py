@@ -18,7 +18,10 @@ MEMORY_BYTES = 65_536
 class PythonRuntime:
     """Knows exactly one module, the built-in one, by its digest."""
 
-    name = "python-reference/1"
+    @property
+    def name(self) -> str:
+        """Its own name: its fuel compares with no other engine's."""
+        return "python-reference/1"
 
     def load(self, bundle: VerifiedBundle) -> "ReferenceFunction":
         """Return the built-in function under the bundle's limits.

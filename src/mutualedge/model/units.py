@@ -51,11 +51,15 @@ def parse_instant(text: str) -> int:
     Raises:
         UsageError: The text is not an instant with millisecond precision in UTC.
     """
+    if not _INSTANT.fullmatch(text):
+        raise _malformed(text)
     try:
-        if not _INSTANT.fullmatch(text):
-            raise ValueError(text)
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        sentence = f"'{text}' is not an instant; write it as 2026-11-21T08:00:00.000Z."
-        raise UsageError("model.instant.malformed", sentence) from error
+        raise _malformed(text) from error
     return (moment - _EPOCH) // _MILLISECOND * NS_PER_MS
+
+
+def _malformed(text: str) -> UsageError:
+    sentence = f"'{text}' is not an instant; write it as 2026-11-21T08:00:00.000Z."
+    return UsageError("model.instant.malformed", sentence)

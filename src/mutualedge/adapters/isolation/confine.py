@@ -43,7 +43,8 @@ def prioritise() -> tuple[str, str]:
     try:
         os.setpriority(os.PRIO_PROCESS, 0, NICE)
     except OSError as no_nice:
-        return "best-effort", f"{refused}, nice refused ({no_nice.strerror})"
+        advice = "grant CAP_SYS_NICE or LimitRTPRIO=1"
+        return "best-effort", f"{refused}, nice refused ({no_nice.strerror}); {advice}"
     return "prioritised", f"nice {NICE}; {refused}"
 
 

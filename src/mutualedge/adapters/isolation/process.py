@@ -25,7 +25,7 @@ from mutualedge.adapters.isolation.sandbox import (
 from mutualedge.adapters.isolation.seccomp import filter_program
 from mutualedge.errors import UsageError
 
-CONFINED_TIMEOUT_S = 10.0
+CONFINED_TIMEOUT_MS = 10_000
 """Until the new process says that it is confined; it takes 30 ms on an idle machine."""
 
 STATUS_BYTES_MAX = 4_096
@@ -181,9 +181,13 @@ def _start(
             cwd="/",
             pass_fds=(inherited_fd, their_status_fd),
         )
+    except OSError as error:
+        os.close(status_fd)
+        os.close(words_fd)
+        return str(error)
     finally:
         os.close(their_status_fd)
-    line = _first_line(status_fd)
+    line = _status_line(status_fd)
     os.close(status_fd)
     if line is None:
         process.kill()
@@ -195,10 +199,11 @@ def _start(
     return RunnerProcess(process, report_of(facts, confine.observed(), known), words_fd)
 
 
-def _first_line(status_fd: int) -> bytes | None:
+def _status_line(status_fd: int) -> bytes | None:
     """Return the line that a confined process writes before it becomes the runner."""
-    ready, _, _ = select.select([status_fd], [], [], CONFINED_TIMEOUT_S)
-    line = os.read(status_fd, STATUS_BYTES_MAX) if ready else b""
+    poll = select.poll()
+    poll.register(status_fd, select.POLLIN)
+    line = os.read(status_fd, STATUS_BYTES_MAX) if poll.poll(CONFINED_TIMEOUT_MS) else b""
     return line if line.endswith(b"\n") else None
 
 

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Self
 
 from mutualedge.errors import CorruptState, UsageError
 from mutualedge.protocol import Write
@@ -94,7 +94,7 @@ class SqliteStore:
         if self._lock is not None:
             self._lock.close()
 
-    def __enter__(self) -> "SqliteStore":
+    def __enter__(self) -> Self:
         """Return itself, to be closed at the end of the block."""
         return self
 

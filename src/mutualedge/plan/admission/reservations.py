@@ -24,7 +24,7 @@ RESERVATIONS_MAX = 256
 """Reservations of one processor; a job's check looks at each, and has about 100 µs."""
 
 REFINEMENTS_MAX = 65_536
-"""Steps of the test of a promise: about 0.1 s, and promises are made seconds ahead."""
+"""Steps of the test of a promise: at 1 to 2 µs each some 0.1 s; promises are made seconds ahead."""
 
 SLACK_POINTS_MAX = 1_024
 """Entries of a profile's slack table: about 2 ms to build, once per change of the promises."""

@@ -108,8 +108,7 @@ def _may_block_from(
     blocking_ns = job.budget_ns - 1
     expiry_ns = job.deadline_ns - now_ns - 1
     streams = state.profile.streams
-    # Most refusals show in a single reservation; the test of all of them together costs five times
-    # as much.
+    # Most refusals show in a single reservation; testing all together costs several times more.
     for deadline_ns, budget_ns in zip(first_deadlines, streams.budgets_ns, strict=True):
         if blocking_ns + budget_ns > deadline_ns < expiry_ns:
             return True

@@ -1,0 +1,71 @@
+"""A day of a whole consortium per seed: faults, liars, and what must hold all the same."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulation.liars import LIES
+from tests.simulation.scenarios import INVOCATIONS_MIN, NEEDED, plan_of, simulate
+from tests.simulation.schedule import FaultRates
+from tests.simulation.world import Plan, World
+
+SEEDS = 200
+
+QUIET = FaultRates(
+    loss=0,
+    duplication=0,
+    slow=0,
+    crash_per_commit=0,
+    runner_loss_per_order=0,
+    partitions_per_hour=0,
+)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_nothing_is_lost_doubled_or_forged(seed: int) -> None:
+    """Whatever strikes, everything settles, nobody honest loses over W, and the audit agrees."""
+    result = simulate(plan_of(seed))
+    assert not result.failure, f"seed {seed} ({result.lie}): {result.failure}"
+    assert result.counts["invocations"] >= INVOCATIONS_MIN
+    missing = [fault for fault in NEEDED if not result.counts.get(fault)]
+    assert not missing, f"seed {seed} never saw {missing}"
+    assert result.lie is None or result.counts.get("lied"), f"seed {seed}: no {result.lie}"
+
+
+def test_a_quiet_day_settles_every_call_exactly() -> None:
+    """Without faults and liars every charged call is posted, to the microcredit."""
+    world = World(Plan(seed=1, hours=6, faults=QUIET)).run()
+    world.judge()
+    counts = world.schedule.counts
+    assert counts["scored at a partner"] > 20
+    assert counts["settled exactly"] == counts["leases settled"] > 0
+    assert counts["microcredits posted"] == counts["scored at a partner"] * 500
+
+
+@pytest.mark.parametrize("lie", sorted(LIES))
+def test_a_liar_is_blamed_or_gains_nothing(lie: str) -> None:
+    """On an otherwise quiet day the auditor blames nobody but the liar."""
+    world = World(Plan(seed=7, hours=10, faults=QUIET, lie=lie)).run()
+    world.judge()
+    assert world.schedule.counts["lied"] > 0
+
+
+def test_one_seed_has_one_trace_under_any_hash_seed() -> None:
+    """Two processes with other hash seeds go through the same events at the same times."""
+    program = (
+        "from tests.simulation.world import Plan, World;"
+        "print(World(Plan(seed=5, hours=8)).run().schedule.trace_digest)"
+    )
+    traces = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=300,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert len(traces) == 1
