@@ -1,6 +1,7 @@
 """The node's end of the runner's socket: orders go in, answers come back as events."""
 
 import asyncio
+import contextlib
 import socket
 import sys
 from collections.abc import Callable
@@ -22,6 +23,14 @@ from mutualedge.protocol import (
 
 RESTART_DELAY_S = 0.2
 """Between a runner's end and the next one: long enough that a broken one does not spin."""
+
+END_GRACE_S = 0.3
+"""For a runner that closed its socket to be gone by itself, so that we learn how it ended."""
+
+END_POLL_S = 0.02
+
+WORDS_MAX = 400
+"""Characters kept of a runner's last line: the sentence that says why."""
 
 Post = Callable[[Event], None]
 
@@ -54,13 +63,16 @@ class RunnerLink:
                 process = spawn_runner(argv, theirs.fileno())
             self._note(_started_note(process))
             try:
-                await self._serve(ours, process, post)
+                why = await self._serve(ours, process, post)
+                status = await _exit_status(process)
             finally:
                 self._writer = None
                 await asyncio.to_thread(process.stop)
+        self._note(_ended_note(why, status, process.last_words))
         post(RunnerLost())
 
-    async def _serve(self, ours: socket.socket, process: RunnerProcess, post: Post) -> None:
+    async def _serve(self, ours: socket.socket, process: RunnerProcess, post: Post) -> str:
+        """Carry answers until the runner is gone or says nonsense; return which it was."""
         reader, writer = await asyncio.open_connection(sock=ours)
         platform = self._platform
         writer.write(len(platform).to_bytes(LENGTH_BYTES, "big") + platform)
@@ -71,10 +83,10 @@ class RunnerLink:
                 prefix = await reader.readexactly(LENGTH_BYTES)
                 body = await reader.readexactly(parse_frame_length(prefix))
                 post(RunnerAnswered(answer=parse_answer(body)))
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
-            self._note(Note(name="runner.ended", fields=(("why", type(error).__name__),)))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return "it closed its socket"
         except MutualEdgeError as error:
-            self._note(Note(name="runner.misbehaved", fields=(("code", error.code),)))
+            return f"it said what nobody understands: {error.code}"
         finally:
             writer.close()
 
@@ -85,3 +97,17 @@ def _started_note(process: RunnerProcess) -> Note:
         name="runner.spawned",
         fields=(("layers", ", ".join(report.layers)), ("timing", report.timing)),
     )
+
+
+async def _exit_status(process: RunnerProcess) -> str:
+    """Return how a runner ended by itself; one that still runs is about to be stopped by us."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_GRACE_S):
+            while process.exit_status is None:
+                await asyncio.sleep(END_POLL_S)
+    return "stopped by its node" if process.exit_status is None else str(process.exit_status)
+
+
+def _ended_note(why: str, status: str, last_words: str) -> Note:
+    words = (last_words.strip().splitlines() or ["none"])[-1][:WORDS_MAX]
+    return Note(name="runner.ended", fields=(("why", why), ("status", status), ("words", words)))

@@ -30,6 +30,7 @@ def main() -> None:
         stream = node.makefile("rb")
         platform = SimulatedPlatform.from_bytes(_read_frame(stream) or b"")
         if platform.mr_enclave != runner_measurement():
+            sys.stderr.write("The platform vouches for another release of the runner than this.\n")
             sys.exit(MEASUREMENT_DIFFERS)
         runner = Runner(
             runtime=WasmRuntime(),

@@ -45,13 +45,23 @@ ATTENTIONS_PER_GRACE = 4
 """How often, within the settlement grace, the requester is asked again."""
 
 
+OnSigned = Callable[[HeldLease, tuple[MeteredCall, ...]], None]
+
+
 class Collector:
     """Keeps what a requester has not signed within W, and settles what it signed."""
 
     def __init__(
-        self, station: Station, dispatcher: Dispatcher, logbook: Logbook, books: Books
+        self,
+        station: Station,
+        dispatcher: Dispatcher,
+        logbook: Logbook,
+        books: Books,
+        *,
+        on_signed: OnSigned,
     ) -> None:
-        """Watch nothing yet."""
+        """Watch nothing yet; ``on_signed`` is told which calls a voucher covered."""
+        self._on_signed = on_signed
         self._station = station
         self._dispatcher = dispatcher
         self._logbook = logbook
@@ -170,7 +180,7 @@ class Collector:
         if voucher.meter_key != account.meter_key or position_of(voucher) != position:
             sentence = f"'{requester.enterprise}' signed another sum than it was asked for."
             raise PeerError("meter.voucher.other-sum", sentence)
-        account.sign_through(position, envelope)
+        self._on_signed(lease, account.sign_through(position, envelope))
         lease.refusals = 0
         save_account(self._station, lease, account)
         self._station.note(

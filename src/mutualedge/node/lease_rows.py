@@ -1,11 +1,13 @@
 """Leases to rows and back: what a node must find again after a crash."""
 
+from collections.abc import Iterator
+
 import msgspec
 
 from mutualedge.attest import MeterAttestation
 from mutualedge.market import Agreement
 from mutualedge.meter import ChainPosition, UsageRecord, Voucher, position_of
-from mutualedge.model import InvocationId, KeyId, LeaseId
+from mutualedge.model import KeyId, LeaseId
 from mutualedge.node.leases import (
     ATTESTATION,
     METER,
@@ -78,9 +80,8 @@ def _restore_lease(store: StoreView, lease_id: LeaseId, row: LeaseRow) -> HeldLe
     for _, value in store.scan(METER, f"{lease_id}/"):
         account = _restore_account(msgspec.msgpack.decode(value, type=MeterRow))
         lease.accounts[account.meter] = account
-    for call in stored_calls(store, lease_id):
-        if call.usage.amount_microcredits:
-            lease.paid[call.usage.invocation] = None
+    for call in _stored_calls(store, lease_id):
+        lease.charge(call.usage)
         account = lease.accounts[KeyId(call.usage.meter)]
         if call.usage.seq > account.signed.seq:
             account.calls[call.usage.seq] = call
@@ -103,18 +104,9 @@ def _position(voucher: Envelope) -> ChainPosition:
     return position_of(parse_canonical(voucher.payload, Voucher))
 
 
-def stored_calls(store: StoreView, lease_id: LeaseId) -> tuple[MeteredCall, ...]:
-    """Return every recorded call of a lease, meter by meter, in order."""
-    calls = []
+def _stored_calls(store: StoreView, lease_id: LeaseId) -> Iterator[MeteredCall]:
+    """Yield every recorded call of a lease, meter by meter, in order."""
     for _, value in store.scan(RECORD, f"{lease_id}/"):
         row = msgspec.msgpack.decode(value, type=RecordRow)
         usage = parse_canonical(row.usage, UsageRecord)
-        calls.append(
-            MeteredCall(raw=row.usage, usage=usage, session=row.session, reply=row.reply, at_ns=0)
-        )
-    return tuple(calls)
-
-
-def last_replies(store: StoreView, lease_id: LeaseId) -> dict[InvocationId, MeteredCall]:
-    """Return the last recorded call of each invocation of a lease."""
-    return {call.usage.invocation: call for call in stored_calls(store, lease_id)}
+        yield MeteredCall(raw=row.usage, usage=usage, session=row.session, reply=row.reply, at_ns=0)

@@ -17,6 +17,11 @@ RECORD = "record"
 STATEMENT = "statement"
 
 
+PAID_MAX = 16_384
+"""Charged invocations remembered per lease, about 3 MB: a repeat comes within seconds, and the
+auditor finds one that comes later."""
+
+
 class LeaseRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Row ``lent/<lease>`` or ``borrowed/<lease>``: the agreement both signed."""
 
@@ -95,13 +100,13 @@ class MeterAccount:
             seq += 1
         return tuple(run)
 
-    def sign_through(self, position: ChainPosition, voucher: Envelope) -> None:
-        """Take a voucher for this position; what it covers is no longer open."""
+    def sign_through(self, position: ChainPosition, voucher: Envelope) -> tuple[MeteredCall, ...]:
+        """Take a voucher for this position; return the calls it covers, which are not open now."""
         assert position.seq >= self.signed.seq, "a voucher never goes back"
         self.signed = position
         self.voucher = voucher
-        for seq in [seq for seq in self.calls if seq <= position.seq]:
-            del self.calls[seq]
+        covered = [seq for seq in self.calls if seq <= position.seq]
+        return tuple(self.calls.pop(seq) for seq in covered)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,7 +115,7 @@ class HeldLease:
 
     Attributes:
         accounts: By meter key; one per start of the provider's runner.
-        paid: Invocations that were charged; none is charged twice.
+        paid: Invocations charged lately; none is charged twice.
         statement: Signed by both.
         refusals: Requests for a voucher refused or unanswered in a row; each doubles the wait.
         is_claimed: We sent the ledger our one-sided account.
@@ -125,6 +130,13 @@ class HeldLease:
     refusals: int = 0
     is_claimed: bool = False
     is_resolved: bool = False
+
+    def charge(self, usage: UsageRecord) -> None:
+        """Remember that an invocation was charged."""
+        if usage.amount_microcredits:
+            while len(self.paid) >= PAID_MAX:
+                del self.paid[next(iter(self.paid))]
+            self.paid[usage.invocation] = None
 
     @property
     def open_calls(self) -> int:

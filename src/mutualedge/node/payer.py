@@ -18,7 +18,7 @@ from mutualedge.meter import (
     verify_usage,
     walk_chain,
 )
-from mutualedge.model import NS_PER_MS, LeaseId
+from mutualedge.model import NS_PER_MS, InvocationId, LeaseId
 from mutualedge.node.books import Books
 from mutualedge.node.lease_rows import save_account, save_statement
 from mutualedge.node.leases import (
@@ -140,8 +140,7 @@ class Payer:
         self, lease: HeldLease, account: MeterAccount, walked: Walked, position: ChainPosition
     ) -> None:
         for raw, usage in walked:
-            if usage.amount_microcredits:
-                lease.paid[usage.invocation] = None
+            lease.charge(usage)
             key = record_row_key(lease.lease_id, account.meter, usage.seq)
             row = RecordRow(usage=raw, session=0, reply=b"")
             self._station.write(RECORD, key, msgspec.msgpack.encode(row))
@@ -240,10 +239,11 @@ def _verify_run(
 
 
 def _refuse_double_charge(lease: HeldLease, walked: Walked) -> None:
-    charged = dict(lease.paid)
+    charged: dict[InvocationId, None] = {}
     for _, usage in walked:
-        if usage.amount_microcredits and usage.invocation in charged:
+        if not usage.amount_microcredits:
+            continue
+        if usage.invocation in lease.paid or usage.invocation in charged:
             sentence = f"Invocation {usage.invocation} is charged a second time; it is owed once."
             raise PeerError("meter.record.charged-twice", sentence)
-        if usage.amount_microcredits:
-            charged[usage.invocation] = None
+        charged[usage.invocation] = None

@@ -21,7 +21,7 @@ from mutualedge.node.admittance import Admittance, refuse
 from mutualedge.node.books import Books
 from mutualedge.node.collector import Collector
 from mutualedge.node.dispatcher import Dispatcher
-from mutualedge.node.lease_rows import last_replies, restore_leases, save_lease
+from mutualedge.node.lease_rows import restore_leases, save_lease
 from mutualedge.node.leases import (
     RECORD,
     HeldLease,
@@ -89,11 +89,14 @@ class Provider:
         self._reserved: dict[LeaseId, None] = {}
         self._calls: dict[LeaseId, dict[InvocationId, _CallState]] = {}
         self.leases = restore_leases(store, "lent")
-        self._collector = Collector(station, dispatcher, logbook, books)
+        self._collector = Collector(
+            station, dispatcher, logbook, books, on_signed=self._drop_replies
+        )
         for lease in self.leases.values():
             self._calls[lease.lease_id] = {
-                invocation: _CallState(session=call.session, reply=call.reply)
-                for invocation, call in last_replies(store, lease.lease_id).items()
+                call.usage.invocation: _CallState(session=call.session, reply=call.reply)
+                for account in lease.accounts.values()
+                for call in account.calls.values()
             }
             self._hold(lease)
         if station.settings.lending is not None:
@@ -338,13 +341,18 @@ class Provider:
             reply=answer.reply,
             at_ns=self._station.now_ns,
         )
-        if usage.amount_microcredits:
-            lease.paid[usage.invocation] = None
+        lease.charge(usage)
         key = record_row_key(lease.lease_id, usage.meter, usage.seq)
         row = RecordRow(usage=answer.usage, session=session, reply=answer.reply)
         self._station.write(RECORD, key, msgspec.msgpack.encode(row))
         self._logbook.append("record", answer.usage, RECORD, key)
         self._collector.expect(lease)
+
+    def _drop_replies(self, lease: HeldLease, covered: tuple[MeteredCall, ...]) -> None:
+        """Let go of replies the requester signed for: it has them."""
+        calls = self._calls.get(lease.lease_id, {})
+        for call in covered:
+            calls.pop(call.usage.invocation, None)
 
     def runner_lost(self) -> None:
         """Forget every session; their requesters open new ones when told."""
