@@ -1,10 +1,11 @@
-"""Sphinx extension: writes the error list and one page per room before every build."""
+"""Sphinx extension: writes errors, commands and one page per room before every build."""
 
 import ast
 from itertools import groupby
 from pathlib import Path
 from typing import TypedDict
 
+from command_help import commands_page
 from error_catalogue import Entry, error_catalogue
 from sphinx.application import Sphinx
 
@@ -27,7 +28,10 @@ def setup(app: Sphinx) -> Abilities:
 
 def write_reference(_app: Sphinx) -> None:
     """Write every generated page; a page whose room is gone disappears with it."""
-    pages = {"errors.md": errors_page(error_catalogue(SOURCE))} | room_pages(SOURCE / "mutualedge")
+    pages = {
+        "errors.md": errors_page(error_catalogue(SOURCE)),
+        "api/commands.md": commands_page(),
+    } | room_pages(SOURCE / "mutualedge")
     for stale in REFERENCE.glob("api/*.md"):
         if f"api/{stale.name}" not in pages:
             stale.unlink()
@@ -71,15 +75,38 @@ def error_row(entry: Entry) -> str:
 
 
 def room_pages(package: Path) -> dict[str, str]:
-    """Return one page for each package that names its public names in `__all__`."""
+    """Return one page for each package that names its public names in `__all__`.
+
+    A name that a package passes on from another room is described there, once.
+    """
+    inits = [init for init in sorted(package.rglob("__init__.py")) if public_names(init)]
+    rooms = {dotted_name(init, package): public_names(init) for init in inits}
     pages = {}
-    for init in sorted(package.rglob("__init__.py")):
-        if public_names(init):
-            dotted = ".".join(init.relative_to(package.parent).parent.parts)
-            pages[f"api/{dotted}.md"] = (
-                f"# {dotted}\n\n```{{eval-rst}}\n.. automodule:: {dotted}\n   :members:\n```\n"
-            )
+    for init, room in zip(inits, rooms, strict=True):
+        passed_on = [
+            name
+            for origin, name in imported_names(init)
+            if origin != room and name in rooms.get(origin, ())
+        ]
+        lines = [f"# {room}", "", "```{eval-rst}", f".. automodule:: {room}", "   :members:"]
+        lines += [f"   :exclude-members: {', '.join(passed_on)}"] if passed_on else []
+        pages[f"api/{room}.md"] = "\n".join([*lines, "```", ""])
     return pages
+
+
+def dotted_name(init: Path, package: Path) -> str:
+    """Return a package's dotted name."""
+    return ".".join(init.relative_to(package.parent).parent.parts)
+
+
+def imported_names(init: Path) -> list[tuple[str, str]]:
+    """Return (origin, name) of what a package imports by name, without importing it."""
+    return [
+        (node.module or "", alias.name)
+        for node in ast.parse(init.read_text("utf-8")).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
 
 
 def public_names(init: Path) -> list[str]:

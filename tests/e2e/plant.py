@@ -14,7 +14,6 @@ import msgspec
 from mutualedge.adapters.sqlite import SqliteStore
 from mutualedge.app.devices import DeviceClient, connect_device
 from mutualedge.app.files import (
-    PROCESS_FILE,
     STORE_FILE,
     BorrowingSettings,
     LendingSettings,

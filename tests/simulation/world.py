@@ -18,7 +18,7 @@ from mutualedge.model import (
 )
 from mutualedge.node import Borrowing, Lending, Node, NodeSettings
 from mutualedge.protocol import Reading, ReadingScored, Refused, Reply
-from mutualedge.runner import Runner
+from mutualedge.runner import Attester, Runner
 from mutualedge.signing import Entropy
 from tests.simulation.founding import Founded, found, keys_of, seed_of
 from tests.simulation.liars import tell
@@ -145,10 +145,11 @@ class World:
         )
 
     def _boot_runner(self, name: str, process: Process, life: int) -> Runner:
+        platform = self.founded.platforms[name]
         seed = seed_of(str(self.plan.seed), name, "runner", str(process.life), str(life))
         return Runner(
             runtime=RememberingRuntime(),
-            attester=self.founded.platforms[name],
+            attester=Attester(backend=platform.backend, collect=platform.collect),
             assurance=AssuranceLevel.SIMULATED,
             entropy=Entropy(seed),
             clock_ns=itertools.count(step=1_000_000).__next__,

@@ -1,8 +1,10 @@
 """Records: what is refused and why, bounds, and the key that steps forward."""
 
+import hmac
 from collections.abc import Callable
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mutualedge.errors import PeerError, UsageError
 from mutualedge.session import (
@@ -49,6 +51,35 @@ def test_content_survives_with_its_place() -> None:
     second = sink.open(source.seal(RecordKind.REPLY, b""))
     assert (first.kind, first.seq, first.content, first.is_last) == (1, 0, b"part", False)
     assert (second.kind, second.seq, second.content, second.is_last) == (2, 1, b"", True)
+
+
+def test_record_by_another_road() -> None:
+    """Header, key and nonce are what the format says, computed here from the words alone."""
+    source = sealer()
+    records = [source.seal(RecordKind.REPLY, b"same", is_last=False) for _ in range(3)]
+    cipher = AESGCM(hmac.digest(KEY, b"me-session/1 record key", "sha256"))
+    start = int.from_bytes(hmac.digest(KEY, b"me-session/1 record nonce", "sha256")[:12], "big")
+    for seq, record in enumerate(records):
+        header = bytes([1, 0, 2, 0]) + SESSION + seq.to_bytes(8, "big")
+        nonce = (start ^ seq).to_bytes(12, "big")
+        assert record == header + cipher.encrypt(nonce, b"same", header)
+
+
+def test_rekeyed_record_by_another_road() -> None:
+    """Record 2^20 is sealed under the next key of a one-way chain, not under the first one."""
+    record = sealer(next_seq=REKEY_RECORDS).seal(RecordKind.REPLY, b"same")
+    chain = hmac.digest(KEY, b"me-session/1 rekey", "sha256")
+    start = int.from_bytes(hmac.digest(chain, b"me-session/1 record nonce", "sha256")[:12], "big")
+    nonce = (start ^ REKEY_RECORDS).to_bytes(12, "big")
+    cipher = AESGCM(hmac.digest(chain, b"me-session/1 record key", "sha256"))
+    assert cipher.decrypt(nonce, record[HEADER_BYTES:], record[:HEADER_BYTES]) == b"same"
+
+
+def test_no_keystream_repeats() -> None:
+    """Equal content never looks equal, within a step of the key or across one."""
+    source = sealer(next_seq=REKEY_RECORDS - 2)
+    bodies = {source.seal(RecordKind.REQUEST, bytes(32))[HEADER_BYTES:][:32] for _ in range(4)}
+    assert len(bodies) == 4
 
 
 def test_replay_is_refused() -> None:

@@ -17,6 +17,8 @@ from mutualedge.protocol import (
     parse_json_reply,
 )
 
+__all__ = ["DEVICE_USER", "DeviceClient", "ReadingScored", "connect_device"]
+
 DEVICE_USER = "device"
 
 GRACE_S = 1.0

@@ -20,6 +20,7 @@ RUNNER_ROOMS = (
     "functions",
     "runner",
     "adapters/wasm",
+    "adapters/isolation",
     "adapters/tee_sim",
 )
 """Every room whose code runs in the runner's process: the trusted computing base."""

@@ -1,7 +1,6 @@
 """The node's end of the runner's socket: orders go in, answers come back as events."""
 
 import asyncio
-import contextlib
 import socket
 import sys
 from collections.abc import Callable
@@ -24,13 +23,15 @@ from mutualedge.protocol import (
 RESTART_DELAY_S = 0.2
 """Between a runner's end and the next one: long enough that a broken one does not spin."""
 
-END_GRACE_S = 0.3
-"""For a runner that closed its socket to be gone by itself, so that we learn how it ended."""
-
 END_POLL_S = 0.02
+END_POLLS = 15
+"""A runner that closed its socket has 0.3 s to be gone by itself, so that we learn how it ended."""
 
 WORDS_MAX = 400
 """Characters kept of a runner's last line: the sentence that says why."""
+
+LAST_WORDS_SHOWN = 500
+"""Characters of a dying runner's standard error that are noted."""
 
 Post = Callable[[Event], None]
 
@@ -101,11 +102,11 @@ def _started_note(process: RunnerProcess) -> Note:
 
 async def _exit_status(process: RunnerProcess) -> str:
     """Return how a runner ended by itself; one that still runs is about to be stopped by us."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(END_GRACE_S):
-            while process.exit_status is None:
-                await asyncio.sleep(END_POLL_S)
-    return "stopped by its node" if process.exit_status is None else str(process.exit_status)
+    for _ in range(END_POLLS):
+        if process.exit_status is not None:
+            return str(process.exit_status)
+        await asyncio.sleep(END_POLL_S)
+    return "stopped by its node"
 
 
 def _ended_note(why: str, status: str, last_words: str) -> Note:

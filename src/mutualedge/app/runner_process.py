@@ -11,7 +11,7 @@ from mutualedge.adapters.wasm import WasmRuntime
 from mutualedge.app.measurement import runner_measurement
 from mutualedge.model import AssuranceLevel
 from mutualedge.protocol import LENGTH_BYTES, encode_frame, parse_frame_length, parse_order
-from mutualedge.runner import Runner
+from mutualedge.runner import Attester, Runner
 from mutualedge.signing import Entropy
 
 MEASUREMENT_DIFFERS = 78
@@ -34,7 +34,7 @@ def main() -> None:
             sys.exit(MEASUREMENT_DIFFERS)
         runner = Runner(
             runtime=WasmRuntime(),
-            attester=platform,
+            attester=Attester(backend=platform.backend, collect=platform.collect),
             assurance=AssuranceLevel.SIMULATED,
             entropy=Entropy(os.urandom(32)),
             clock_ns=time.thread_time_ns,

@@ -15,7 +15,7 @@ WORDS: dict[str, str] = {
     "lease.resolved": "   {who}: the ledger settled the lease",
     "checkpoint.cosigned": "   {who}'s log: {witness} cosigns its first {size} entries",
     "peer.faulted": "   {who} caught a fault: {sentence} [{code}]",
-    "runner.ended": "   {who}: the runner ended ({why}) and is started again",
+    "runner.ended": "   {who}: the runner ended and is started again",
 }
 
 ONCE = frozenset({"checkpoint.cosigned", "runner.spawned", "session.opened", "lease.agreed"})

@@ -28,7 +28,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     lease: HexLeaseId
     node: NodeName
-    platform: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
+    platform: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
     handshake: Bytes32
     at: InstantText
 
@@ -51,7 +51,7 @@ class MeterAttestation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     lease: HexLeaseId
     meter_key: Bytes32
     function: HexDigest
-    backend: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{1,15}$")]
+    backend: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{1,15}\Z")]
     handshake: Bytes32
     evidence: Annotated[bytes, msgspec.Meta(max_length=EVIDENCE_BYTES_MAX)]
     collateral: Annotated[bytes, msgspec.Meta(max_length=COLLATERAL_BYTES_MAX)]

@@ -53,7 +53,7 @@ class EntryItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     log: EnterpriseName
     index: Count
     salt: Bytes32
-    body_kind: Annotated[str, msgspec.Meta(pattern=r"^(record|voucher|statement)$")]
+    body_kind: Annotated[str, msgspec.Meta(pattern=r"^(record|voucher|statement)\Z")]
     body: Annotated[bytes, msgspec.Meta(max_length=60_000)]
 
 

@@ -40,7 +40,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     settlement_key: Bytes32
     log_key: Bytes32
     witness_key: Bytes32
-    platform: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
+    platform: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 
 class TrustFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

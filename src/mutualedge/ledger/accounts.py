@@ -21,7 +21,7 @@ from mutualedge.model import (
 )
 
 TransferId = NewType("TransferId", str)
-TransferName = Annotated[TransferId, msgspec.Meta(pattern=r"^[0-9a-f]{64}\.[0-9]{1,10}$")]
+TransferName = Annotated[TransferId, msgspec.Meta(pattern=r"^[0-9a-f]{64}\.[0-9]{1,10}\Z")]
 """Digest of the document that causes the transfer, and how many it caused before."""
 
 ACCOUNT_TABLE, POSITION_TABLE, TRANSFER_TABLE = "account/", "position/", "transfer/"

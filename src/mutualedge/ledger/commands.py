@@ -25,7 +25,7 @@ SENTENCE_BYTES_MAX = 400
 DONE = "done"
 
 Evidence = Annotated[tuple[Envelope, ...], msgspec.Meta(max_length=METERS_MAX)]
-Reason = Annotated[str, msgspec.Meta(pattern=r"^[ -~]{1,200}$")]
+Reason = Annotated[str, msgspec.Meta(pattern=r"^[ -~]{1,200}\Z")]
 
 
 class OpenLease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
@@ -90,7 +90,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What became of a command: ``done`` or the code of its refusal, and in which block."""
 
     id: HexInvocationId
-    code: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z.-]{0,63}$")]
+    code: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z.-]{0,63}\Z")]
     sentence: Annotated[str, msgspec.Meta(max_length=SENTENCE_BYTES_MAX)]
     height: PositiveCount
 

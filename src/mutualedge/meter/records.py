@@ -53,7 +53,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     invocation: HexInvocationId
     request: HexDigest
     response: HexDigest
-    status: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z.-]{0,47}$")]
+    status: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z.-]{0,47}\Z")]
     rs_ms: Count
     fuel: Count
     cpu_ns: Count

@@ -4,9 +4,9 @@ from typing import Annotated, NewType
 
 import msgspec
 
-NAME_PATTERN = r"^[a-z][a-z0-9-]{0,31}$"
-DIGEST_PATTERN = r"^[0-9a-f]{64}$"
-INVOCATION_PATTERN = r"^[0-9a-f]{32}$"
+NAME_PATTERN = r"^[a-z][a-z0-9-]{0,31}\Z"
+DIGEST_PATTERN = r"^[0-9a-f]{64}\Z"
+INVOCATION_PATTERN = r"^[0-9a-f]{32}\Z"
 
 EnterpriseId = NewType("EnterpriseId", str)
 NodeId = NewType("NodeId", str)

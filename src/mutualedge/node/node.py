@@ -12,7 +12,7 @@ from mutualedge.node.borrower import Borrower
 from mutualedge.node.dispatcher import Dispatcher
 from mutualedge.node.intake import Intake, IntakeCounts
 from mutualedge.node.logbook import Logbook
-from mutualedge.node.payer import Payer
+from mutualedge.node.payer import LateReplies, Payer
 from mutualedge.node.provider import Provider
 from mutualedge.node.requester import Requester
 from mutualedge.node.station import NodeKeys, NodeSettings, Station
@@ -94,6 +94,9 @@ class Node:
         self._payer = Payer(station, self._logbook, self._books)
         self._borrower = Borrower(station, self._books, self._payer, store)
         self._requester = Requester(station, self._borrower)
+        self._late_replies = LateReplies(
+            is_awaited=self._requester.is_awaited, take=self._requester.take_late
+        )
         self._intake = Intake(station, self._dispatcher, self._requester, store)
 
     @property
@@ -146,7 +149,7 @@ class Node:
             case Reading() as request:
                 self._intake.take(ask_id, request)
             case AskVoucher() as request:
-                self._payer.sign_voucher(ask_id, request, self._requester)
+                self._payer.sign_voucher(ask_id, request, self._late_replies)
             case AddCheckpoint() as request:
                 self._logbook.cosign(ask_id, request)
             case OpenSession() as request:

@@ -1,7 +1,8 @@
 """Paying what is owed and nothing else: vouchers, statements, contradictions, closings."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import msgspec
 
@@ -52,16 +53,17 @@ CLOSE_GRACES = 2
 Walked = list[tuple[bytes, UsageRecord]]
 
 
-class LateReplies(Protocol):
-    """Where replies that come with a request for a voucher are opened."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateReplies:
+    """How replies that come with a request for a voucher are dealt with.
 
-    def is_awaited(self, lease_id: LeaseId, usage: UsageRecord) -> bool:
-        """Tell whether we sent this invocation in a session that still lives, without reply."""
-        ...
+    Attributes:
+        is_awaited: Whether we sent this invocation in a session that still lives, without reply.
+        take: Opens a late reply and keeps its record as received.
+    """
 
-    def take_late(self, lease_id: LeaseId, late: LateReply) -> None:
-        """Open a late reply and keep its record as received."""
-        ...
+    is_awaited: Callable[[LeaseId, UsageRecord], bool]
+    take: Callable[[LeaseId, LateReply], None]
 
 
 class Payer:
@@ -100,7 +102,7 @@ class Payer:
             return
         walked, position = _verify_run(lease, account, request)
         for late in request.replies:
-            replies.take_late(lease.lease_id, late)
+            replies.take(lease.lease_id, late)
         missing = self._missing(lease, account, walked, request, replies)
         if missing:
             self._station.answer(ask_id, RepliesMissing(seqs=missing))

@@ -6,7 +6,7 @@ memory only, and new ones each start.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import assert_never
 
 import msgspec
 
@@ -71,17 +71,17 @@ EXECUTION_SHARE_PERCENT = 50
 """Of a job's budget, for the function itself; the rest is for dispatch, crypto and commit."""
 
 
-class Attester(Protocol):
-    """Where evidence comes from: the hardware's quoting service, or its simulator."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attester:
+    """Where evidence comes from: the hardware's quoting service, or its simulator.
 
-    @property
-    def backend(self) -> str:
-        """Evidence format, as in ``MeterAttestation.backend``."""
-        ...
+    Attributes:
+        backend: Evidence format, as in ``MeterAttestation.backend``.
+        collect: Returns evidence over 64 bytes.
+    """
 
-    def collect(self, report_data: bytes) -> bytes:
-        """Return evidence over 64 bytes."""
-        ...
+    backend: str
+    collect: Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ _ATTRIBUTES = bytes.fromhex("05" + "00" * 7 + "e7" + "00" * 7)
 _DEBUG_BIT = 0x02
 _BODY = struct.Struct("<16s I 28x 16s 32s 32x 32s 96x H H 60x 64s")
 
-HexPlatform = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
+HexPlatform = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 
 class SimulatedPlatform(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,0 +1,186 @@
+"""The result lines: quantiles, the floor they stand beside, and which target they meet."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from math import ceil
+from pathlib import Path
+
+import msgspec
+
+RESULTS = Path(__file__).parent / "results"
+
+Detail = dict[str, str | int | float]
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+    """What the metric is divided by: measured in the same run, in turns with it."""
+
+    name: str
+    p50: float
+    p99: float
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A bound on one quantity of a line: ``p50``, ``p99``, ``ratio_p50`` or ``ratio_p99``."""
+
+    quantity: str
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def is_met(self, value: float) -> bool:
+        """Tell whether a value keeps the bound."""
+        too_much = self.at_most is not None and value > self.at_most
+        too_little = self.at_least is not None and value < self.at_least
+        return not (too_much or too_little)
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """One measured quantity; times are wall clock unless the unit says otherwise.
+
+    Attributes:
+        metric: What was measured, in words.
+        n: How often.
+        p99: Absent where there are too few values to speak of one.
+        baseline: The floor measured in turns with it.
+        ratio_p50: Median over the baseline's median.
+        ratio_p99: 99th percentile over the baseline's.
+        targets: What it was meant to be.
+        met: Whether each target is; nothing without targets.
+        detail: Whatever else a reader needs to judge the value.
+    """
+
+    metric: str
+    n: int
+    unit: str
+    p50: float
+    p99: float | None = None
+    baseline: Baseline | None = None
+    ratio_p50: float | None = None
+    ratio_p99: float | None = None
+    targets: tuple[Target, ...] = ()
+    met: bool | None = None
+    detail: Detail = {}
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a results file: a metric, and where and with what it was measured."""
+
+    commit: str
+    machine: Detail
+    python: str
+    capability: str
+    result: Metric
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the nearest-rank quantile of values in ascending order."""
+    return ordered[max(0, ceil(len(ordered) * share) - 1)]
+
+
+def timed(
+    metric: str,
+    times_ns: Iterable[int],
+    *,
+    unit: str = "us",
+    baseline: tuple[str, Sequence[int]] | None = None,
+    targets: tuple[Target, ...] = (),
+    detail: Detail | None = None,
+) -> Metric:
+    """Return the metric of these durations.
+
+    Args:
+        metric: What was measured.
+        times_ns: Every single duration.
+        unit: ``us`` or ``ms``.
+        baseline: Name and durations of the floor from the same run.
+        targets: Bounds in this unit, or on the ratios.
+        detail: More to know.
+    """
+    per_unit = {"us": 1_000, "ms": 1_000_000}[unit]
+    p50, p99 = _both(times_ns, per_unit)
+    floor = None
+    if baseline is not None:
+        floor_p50, floor_p99 = _both(baseline[1], per_unit)
+        floor = Baseline(name=baseline[0], p50=floor_p50, p99=floor_p99)
+    count = len(times_ns) if isinstance(times_ns, Sequence) else 0
+    return judged(
+        Metric(
+            metric=metric,
+            n=count,
+            unit=unit,
+            p50=p50,
+            p99=p99,
+            baseline=floor,
+            ratio_p50=None if floor is None else round(p50 / floor.p50, 3),
+            ratio_p99=None if floor is None else round(p99 / floor.p99, 3),
+            targets=targets,
+            detail=detail or {},
+        )
+    )
+
+
+def _both(times_ns: Iterable[int], per_unit: int) -> tuple[float, float]:
+    ordered = sorted(each / per_unit for each in times_ns)
+    return round(quantile(ordered, 0.5), 3), round(quantile(ordered, 0.99), 3)
+
+
+def judged(metric: Metric) -> Metric:
+    """Return the metric with ``met`` filled in."""
+    if not metric.targets:
+        return metric
+    values = {
+        "p50": metric.p50,
+        "p99": metric.p99,
+        "ratio_p50": metric.ratio_p50,
+        "ratio_p99": metric.ratio_p99,
+    }
+    checks = [(target, values[target.quantity]) for target in metric.targets]
+    met = all(value is not None and target.is_met(value) for target, value in checks)
+    return msgspec.structs.replace(metric, met=met)
+
+
+def save(capability: str, metrics: Iterable[Metric]) -> None:
+    """Append a run's metrics to the capability's file."""
+    RESULTS.mkdir(exist_ok=True)
+    lines = [
+        Line(
+            commit=_commit(),
+            machine=_machine(),
+            python=platform.python_version(),
+            capability=capability,
+            result=metric,
+        )
+        for metric in metrics
+    ]
+    with (RESULTS / f"{capability}.jsonl").open("ab") as file:
+        file.write(msgspec.json.Encoder().encode_lines(lines))
+
+
+def _commit() -> str:
+    """Return what was measured: the commit, and whether the tree differs from it."""
+    return f"{_git('rev-parse', '--short=12', 'HEAD')}{'+' if _git('status', '--porcelain') else ''}"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(RESULTS.parent), *arguments]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    return told.stdout.strip() if told.returncode == 0 else "unknown"
+
+
+def _machine() -> Detail:
+    """Return what a reader must know to compare: processor, cores, and what else was running."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_1min": round(os.getloadavg()[0], 2),
+    }
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
