@@ -1,6 +1,8 @@
 """Sphinx extension: writes errors, commands and one page per room before every build."""
 
 import ast
+from collections.abc import Mapping
+from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 from typing import TypedDict
@@ -80,33 +82,24 @@ def room_pages(package: Path) -> dict[str, str]:
     A name that a package passes on from another room is described there, once.
     """
     inits = [init for init in sorted(package.rglob("__init__.py")) if public_names(init)]
-    rooms = {dotted_name(init, package): public_names(init) for init in inits}
-    pages = {}
-    for init, room in zip(inits, rooms, strict=True):
-        passed_on = [
-            name
-            for origin, name in imported_names(init)
-            if origin != room and name in rooms.get(origin, ())
-        ]
-        lines = [f"# {room}", "", "```{eval-rst}", f".. automodule:: {room}", "   :members:"]
-        lines += [f"   :exclude-members: {', '.join(passed_on)}"] if passed_on else []
-        pages[f"api/{room}.md"] = "\n".join([*lines, "```", ""])
-    return pages
+    rooms = {".".join(init.relative_to(package.parent).parent.parts): init for init in inits}
+    names = {room: public_names(init) for room, init in rooms.items()}
+    return {f"api/{room}.md": room_page(room, names) for room in rooms}
 
 
-def dotted_name(init: Path, package: Path) -> str:
-    """Return a package's dotted name."""
-    return ".".join(init.relative_to(package.parent).parent.parts)
-
-
-def imported_names(init: Path) -> list[tuple[str, str]]:
-    """Return (origin, name) of what a package imports by name, without importing it."""
-    return [
-        (node.module or "", alias.name)
-        for node in ast.parse(init.read_text("utf-8")).body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
+def room_page(room: str, names: Mapping[str, list[str]]) -> str:
+    """Return the page of one room, given the public names of all."""
+    package = import_module(room)
+    passed_on = [
+        name
+        for name in names[room]
+        for owner in (getattr(getattr(package, name), "__module__", None) or room,)
+        if any(owner.startswith(f"{other}.") and name in names[other] for other in names)
+        and not owner.startswith(f"{room}.")
     ]
+    lines = [f"# {room}", "", "```{eval-rst}", f".. automodule:: {room}", "   :members:"]
+    lines += [f"   :exclude-members: {', '.join(passed_on)}"] if passed_on else []
+    return "\n".join([*lines, "```", ""])
 
 
 def public_names(init: Path) -> list[str]:

@@ -29,13 +29,13 @@ from tests.simulation.schedule import HOUR_NS, START_NS, FaultRates, Schedule
 from tests.simulation.truth import Truth
 from tests.simulation.world_store import MemoryStore
 
-CALM_HOURS = 7
-"""A lease of four hours, its grace and its dispute window of one hour, with room."""
+CALM_HOURS = 9
+"""A lease of six hours, its grace and its dispute window of one hour, with room."""
 
 NAMES = ("candy", "forge", "harbour", "mill", "press", "quarry", "tannery")
 JOB_NS = 5 * NS_PER_MS
 DEADLINE_NS = 34 * NS_PER_MS
-BURST_NS = 1200 * NS_PER_S
+BURST_NS = 1440 * NS_PER_S
 DEVICES = 6
 
 
@@ -133,14 +133,14 @@ class World:
                 price_microcredits=100,
                 credit_microcredits=10**12,
             ),
-            borrowing=Borrowing(providers=partners, lease_ms=4 * 3600_000, renew_before_ms=300_000),
+            borrowing=Borrowing(providers=partners, lease_ms=6 * 3600_000, renew_before_ms=300_000),
             network_ms=5,
             window_calls=16,
             window_ms=10_000,
             dispute_window_ms=3600_000,
             settle_grace_ms=600_000,
             checkpoint_every_ms=900_000,
-            follow_every_ms=120_000,
+            follow_every_ms=240_000,
             request_timeout_ms=5_000,
         )
 

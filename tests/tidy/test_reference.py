@@ -10,7 +10,7 @@ import pytest
 from command_help import commands, help_text
 from generated_reference import room_pages
 
-from tests.tidy.reading import HOUSE, Module, the_house
+from tests.tidy.reading import HOUSE, Function, Module, functions, the_house
 
 SETTINGS_MODULE = HOUSE / "src/mutualedge/app/files.py"
 SOURCE = HOUSE / "src/mutualedge"
@@ -90,12 +90,10 @@ def defined_names(path: Path) -> set[str]:
         return set()
     found = set()
     for node in ast.parse(path.read_text("utf-8")).body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        if isinstance(node, Function | ast.ClassDef):
             found.add(node.name)
         if isinstance(node, ast.ClassDef):
-            methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
-            methods_async = [each for each in node.body if isinstance(each, ast.AsyncFunctionDef)]
-            found |= {f"{node.name}.{each.name}" for each in (*methods, *methods_async)}
+            found |= {f"{node.name}.{method.name}" for method in functions(node)}
     return found
 
 
@@ -113,7 +111,7 @@ def misspelt_commands(pages: Mapping[str, str]) -> list[str]:
 
 def is_command(line: str, helps: Mapping[str, str]) -> bool:
     """Tell whether a command line names a command and only options that its help lists."""
-    words = line.split("#")[0].split()
+    words = line.split("#", maxsplit=1)[0].split()
     lengths = [n for n in range(1, len(words) + 1) if " ".join(words[:n]) in helps]
     known = helps[" ".join(words[: lengths[-1]])]
     rest = words[lengths[-1] :]

@@ -33,7 +33,12 @@ class DeviceClient:
         self._client = client
 
     async def score(
-        self, device: DeviceId, readings: Sequence[float], *, deadline_s: float
+        self,
+        device: DeviceId,
+        readings: Sequence[float],
+        *,
+        deadline_s: float,
+        invocation: InvocationId | None = None,
     ) -> ReadingScored:
         """Return a score and a flag for each reading, wherever they were computed.
 
@@ -41,6 +46,7 @@ class DeviceClient:
             device: Name of the device; its readings are scored in the order they are sent.
             readings: Consecutive values, at most ``protocol.READINGS_MAX``.
             deadline_s: How long the result is of use.
+            invocation: Of a repeat, what it repeats: the same question has one answer.
 
         Raises:
             RefusedByPolicy: The node says no, with its reason.
@@ -48,7 +54,7 @@ class DeviceClient:
         """
         reading = Reading(
             device=device,
-            invocation=InvocationId(secrets.token_hex(16)),
+            invocation=invocation or new_invocation(),
             readings=tuple(readings),
             remaining_ns=Nanoseconds(round(deadline_s * NS_PER_S)),
         )
@@ -73,6 +79,11 @@ class DeviceClient:
     ) -> None:
         """Close the connection."""
         await self._client.close()
+
+
+def new_invocation() -> InvocationId:
+    """Return an identity that no other reading has."""
+    return InvocationId(secrets.token_hex(16))
 
 
 async def connect_device(url: str, password: str) -> DeviceClient:

@@ -43,12 +43,12 @@ class RunnerLink:
         """Take the simulated machine the runner runs on; ``run`` starts the first one."""
         self._platform = platform
         self._note = note
-        self._writer: asyncio.StreamWriter | None = None
+        self._transport: asyncio.Transport | None = None
 
     def order(self, order: RunnerOrder) -> None:
         """Send an order to the runner that runs now; one that is gone answers with its loss."""
-        if self._writer is not None:
-            self._writer.write(encode_frame(order))
+        if self._transport is not None:
+            self._transport.write(encode_frame(order))
 
     async def run(self, post: Post) -> None:
         """Start a runner, serve it until it ends, and again, for ever."""
@@ -67,29 +67,59 @@ class RunnerLink:
                 why = await self._serve(ours, process, post)
                 status = await _exit_status(process)
             finally:
-                self._writer = None
+                self._transport = None
                 await asyncio.to_thread(process.stop)
         self._note(_ended_note(why, status, process.last_words))
         post(RunnerLost())
 
     async def _serve(self, ours: socket.socket, process: RunnerProcess, post: Post) -> str:
         """Carry answers until the runner is gone or says nonsense; return which it was."""
-        reader, writer = await asyncio.open_connection(sock=ours)
+        loop = asyncio.get_running_loop()
+        transport, answers = await loop.create_connection(lambda: _Answers(post), sock=ours)
         platform = self._platform
-        writer.write(len(platform).to_bytes(LENGTH_BYTES, "big") + platform)
-        self._writer = writer
+        transport.write(len(platform).to_bytes(LENGTH_BYTES, "big") + platform)
+        self._transport = transport
         post(RunnerStarted(timing=process.report.timing))
         try:
-            while True:
-                prefix = await reader.readexactly(LENGTH_BYTES)
-                body = await reader.readexactly(parse_frame_length(prefix))
-                post(RunnerAnswered(answer=parse_answer(body)))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return "it closed its socket"
-        except MutualEdgeError as error:
-            return f"it said what nobody understands: {error.code}"
+            return await answers.ended
         finally:
-            writer.close()
+            transport.abort()
+
+
+class _Answers(asyncio.Protocol):
+    """Cuts what the runner says into answers, in the very read that brought their last byte."""
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+        self._buffer = bytearray()
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        """Post every answer that is complete; nonsense ends the conversation."""
+        self._buffer += data
+        try:
+            while not self.ended.done() and (body := self._next_body()) is not None:
+                self._post(RunnerAnswered(answer=parse_answer(body)))
+        except MutualEdgeError as error:
+            self._end(f"it said what nobody understands: {error.code}")
+
+    def _next_body(self) -> bytes | None:
+        end = LENGTH_BYTES
+        if len(self._buffer) >= end:
+            end += parse_frame_length(bytes(self._buffer[:LENGTH_BYTES]))
+        if len(self._buffer) <= LENGTH_BYTES or len(self._buffer) < end:
+            return None
+        body = bytes(self._buffer[LENGTH_BYTES:end])
+        del self._buffer[:end]
+        return body
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Say that the runner is gone, however it went."""
+        self._end("it closed its socket")
+
+    def _end(self, why: str) -> None:
+        if not self.ended.done():
+            self.ended.set_result(why)
 
 
 def _started_note(process: RunnerProcess) -> Note:

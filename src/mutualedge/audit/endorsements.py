@@ -4,6 +4,7 @@ Appraisal needs parts of them only, and accepts many spellings. Nobody signs the
 archive of it is held here to one spelling, and each certificate and list to its issuer.
 """
 
+import warnings
 from itertools import pairwise
 
 import msgspec
@@ -11,6 +12,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 
 _HEXADECIMAL = ("root_ca_crl", "pck_crl", "tcb_info_signature", "qe_identity_signature")
 _FAULTS = (
@@ -20,6 +22,7 @@ _FAULTS = (
     TypeError,
     InvalidSignature,
     UnsupportedAlgorithm,
+    CryptographyDeprecationWarning,
     x509.InvalidVersion,
 )
 """All that reading damaged JSON, hexadecimal, certificates and lists raises."""
@@ -75,7 +78,10 @@ def _verified_chain(pem: str, root: bytes) -> list[x509.Certificate]:
         ValueError: No certificates, in another spelling, or not under this root.
         InvalidSignature: One was not signed by the next.
     """
-    chain = x509.load_pem_x509_certificates(pem.encode())
+    with warnings.catch_warnings():
+        # A certificate in a form that the library is going to refuse is refused today.
+        warnings.simplefilter("error", CryptographyDeprecationWarning)
+        chain = x509.load_pem_x509_certificates(pem.encode())
     if "".join(each.public_bytes(Encoding.PEM).decode() for each in chain) != pem:
         raise ValueError("a certificate chain is not in plain PEM")
     for certificate in chain:
@@ -94,7 +100,9 @@ def _verify_list(hexadecimal: str, issuer: x509.Certificate) -> None:
         ValueError: Not a list, or of another issuer.
         InvalidSignature: Altered.
     """
-    revoked = x509.load_der_x509_crl(bytes.fromhex(hexadecimal))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CryptographyDeprecationWarning)
+        revoked = x509.load_der_x509_crl(bytes.fromhex(hexadecimal))
     _refuse_unused_bits(revoked.public_bytes(Encoding.DER), revoked.signature)
     key = issuer.public_key()
     if not isinstance(key, EllipticCurvePublicKey) or not revoked.is_signature_valid(key):
