@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
 
@@ -35,8 +35,15 @@ from mutualedge.app.processes import (
     steady_clock,
 )
 from mutualedge.app.runner_link import RunnerLink
-from mutualedge.model import NS_PER_S, EnterpriseId, InvocationId, Microcredits, Milliseconds
-from mutualedge.model import DeviceId, Nanoseconds
+from mutualedge.model import (
+    NS_PER_S,
+    DeviceId,
+    EnterpriseId,
+    InvocationId,
+    Microcredits,
+    Milliseconds,
+    Nanoseconds,
+)
 from mutualedge.node import Node
 from mutualedge.protocol import (
     READINGS_MAX,
@@ -57,11 +64,11 @@ from mutualedge.protocol import (
 BORROWER = EnterpriseId("bakery")
 LENDER = EnterpriseId("harbour")
 
-PERIOD_MS = 5
+PERIOD_MS = 3
 """The lease's least distance between two calls; measured calls keep a little more."""
 
 TIMING = TimingSettings(
-    job_budget_ms=2,
+    job_budget_ms=1,
     network_ms=Milliseconds(1),
     window_calls=64,
     window_ms=Milliseconds(10_000),
@@ -106,17 +113,19 @@ def founding() -> Founding:
 
 
 @asynccontextmanager
-async def lending_consortium(folder: Path) -> AsyncIterator[Processes]:
-    """Found in ``folder``, start hub and provider, and leave the borrower to be started."""
+async def lending_consortium(folder: Path) -> AsyncIterator[dict[EnterpriseId, int]]:
+    """Found in ``folder`` and start hub and lender; yield their process ids.
+
+    The borrower's node is left to ``borrower``.
+    """
     found_consortium(founding(), folder)
     own = enterprise_folder(folder, BORROWER)
     told = read_process_file(own, NodeFile)
     full = msgspec.structs.replace(told.timing, job_budget_ms=FULL_NODE_BUDGET_MS)
     write_process_file(own, msgspec.structs.replace(told, timing=full, lending=None))
     async with Processes(folder, lambda _sentence: None) as processes:
-        await processes.start("hub", HUB)
-        await processes.start("node", LENDER)
-        yield processes
+        hub_pid = await processes.start("hub", HUB)
+        yield {HUB: hub_pid, LENDER: await processes.start("node", LENDER)}
 
 
 @asynccontextmanager
@@ -149,7 +158,6 @@ class Stamps:
     """
 
     session_begun_ns: int = 0
-    session_ns: list[int] = field(default_factory=list)
     asked_ns: int = 0
     call_ns: int = 0
     done_ns: int = 0

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from mutualedge.model import NS_PER_S
+
 RESULTS = Path(__file__).parent / "results"
 
 Detail = dict[str, str | int | float]
@@ -81,12 +83,11 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 def timed(
     metric: str,
-    times_ns: Iterable[int],
+    times_ns: Sequence[int],
     *,
     unit: str = "us",
     baseline: tuple[str, Sequence[int]] | None = None,
     targets: tuple[Target, ...] = (),
-    detail: Detail | None = None,
 ) -> Metric:
     """Return the metric of these durations.
 
@@ -96,15 +97,55 @@ def timed(
         unit: ``us`` or ``ms``.
         baseline: Name and durations of the floor from the same run.
         targets: Bounds in this unit, or on the ratios.
-        detail: More to know.
     """
     per_unit = {"us": 1_000, "ms": 1_000_000}[unit]
-    p50, p99 = _both(times_ns, per_unit)
     floor = None
     if baseline is not None:
-        floor_p50, floor_p99 = _both(baseline[1], per_unit)
-        floor = Baseline(name=baseline[0], p50=floor_p50, p99=floor_p99)
-    count = len(times_ns) if isinstance(times_ns, Sequence) else 0
+        p50, p99 = (round(each / per_unit, 3) for each in _p50_p99(baseline[1]))
+        floor = Baseline(name=baseline[0], p50=p50, p99=p99)
+    p50, p99 = (round(each / per_unit, 3) for each in _p50_p99(times_ns))
+    return _beside(floor, metric, len(times_ns), unit, (p50, p99), targets)
+
+
+def rated(
+    metric: str,
+    times_ns: Sequence[int],
+    *,
+    unit: str,
+    baseline: tuple[str, Sequence[int]] | None = None,
+    targets: tuple[Target, ...] = (),
+) -> Metric:
+    """Return how often a second something happens that takes these durations, p99 the slow end.
+
+    Args:
+        metric: What was measured.
+        times_ns: Duration of one, each an average over a batch if that is how it happens.
+        unit: Such as ``commands/s``.
+        baseline: Name and durations of the floor from the same run.
+        targets: Bounds in this unit, or on the ratios.
+    """
+    floor = None
+    if baseline is not None:
+        p50, p99 = (round(NS_PER_S / each) for each in _p50_p99(baseline[1]))
+        floor = Baseline(name=baseline[0], p50=p50, p99=p99)
+    p50, p99 = (round(NS_PER_S / each) for each in _p50_p99(times_ns))
+    return _beside(floor, metric, len(times_ns), unit, (p50, p99), targets)
+
+
+def _p50_p99(times_ns: Sequence[int]) -> tuple[float, float]:
+    ordered = sorted(times_ns)
+    return quantile(ordered, 0.5), quantile(ordered, 0.99)
+
+
+def _beside(
+    floor: Baseline | None,
+    metric: str,
+    count: int,
+    unit: str,
+    values: tuple[float, float],
+    targets: tuple[Target, ...],
+) -> Metric:
+    p50, p99 = values
     return judged(
         Metric(
             metric=metric,
@@ -116,14 +157,8 @@ def timed(
             ratio_p50=None if floor is None else round(p50 / floor.p50, 3),
             ratio_p99=None if floor is None else round(p99 / floor.p99, 3),
             targets=targets,
-            detail=detail or {},
         )
     )
-
-
-def _both(times_ns: Iterable[int], per_unit: int) -> tuple[float, float]:
-    ordered = sorted(each / per_unit for each in times_ns)
-    return round(quantile(ordered, 0.5), 3), round(quantile(ordered, 0.99), 3)
 
 
 def judged(metric: Metric) -> Metric:
@@ -160,7 +195,9 @@ def save(capability: str, metrics: Iterable[Metric]) -> None:
 
 def _commit() -> str:
     """Return what was measured: the commit, and whether the tree differs from it."""
-    return f"{_git('rev-parse', '--short=12', 'HEAD')}{'+' if _git('status', '--porcelain') else ''}"
+    return (
+        f"{_git('rev-parse', '--short=12', 'HEAD')}{'+' if _git('status', '--porcelain') else ''}"
+    )
 
 
 def _git(*arguments: str) -> str:

@@ -2,19 +2,17 @@
 
 import asyncio
 import random
-import shutil
-import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter_ns
 
+import msgspec
 import nats
 import uvloop
 
 from benchmarks.consortium import (
-    BORROWER,
     LENDER,
     PERIOD_MS,
     Borrower,
@@ -25,27 +23,28 @@ from benchmarks.consortium import (
 )
 from benchmarks.echo import ADAPTER_SUBJECT, BARE_SUBJECT
 from benchmarks.lines import Metric, Target, timed
+from benchmarks.media import fresh_folder, media
 from benchmarks.offload.floor import DiskFloor
 from benchmarks.offload.runner_alone import runner_alone
 from mutualedge.adapters.nats import PasswordLogin, Unreachable, connect, partner_subject
-from mutualedge.adapters.sqlite import SqliteStore
-from mutualedge.app.files import STORE_FILE, NodeFile, enterprise_folder, read_process_file
+from mutualedge.app.files import NodeFile, enterprise_folder, read_process_file
 from mutualedge.functions import anomaly
-from mutualedge.market import Agreement
+from mutualedge.model import NS_PER_MS, NS_PER_S
 from mutualedge.node.leases import BORROWED, LeaseRow
 from mutualedge.protocol import READINGS_MAX
-from mutualedge.signing import Envelope, parse_canonical
-import msgspec
+from mutualedge.signing import Envelope
 
 TURNS = 300
 WARM_UP_TURNS = 200
 """Until connections, caches and the functions' compiled paths have settled."""
 
-PAUSE_S = (PERIOD_MS + 2) / 1_000
-"""Between two turns: a lease allows one call per period, and a faster one would be held back."""
+PAUSE_S = PERIOD_MS / 2_000
+"""After each call, before its floors: a lease allows one call per period and delays a faster one."""
+
+PACE_NS = (PERIOD_MS + 1) * NS_PER_MS
+"""Between two calls at least."""
 
 REQUEST_TIMEOUT_S = 5.0
-MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - a private folder is made inside
 
 BARE = "bare nats-py request"
 CALL = "call"
@@ -72,19 +71,14 @@ class _Times:
 
 def run() -> list[Metric]:
     """Return the metrics of both runs: everything on the disk, everything in memory."""
-    metrics = _run_in(Path(tempfile.gettempdir()), "disk")
-    if MEMORY_FOLDER.is_dir():
-        metrics += _run_in(MEMORY_FOLDER, "memory")
+    metrics: list[Metric] = []
+    for medium, parent in media().items():
+        with (
+            fresh_folder(parent) as folder,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            metrics += runner.run(_measure(folder, medium))
     return metrics
-
-
-def _run_in(parent: Path, medium: str) -> list[Metric]:
-    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=parent))
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_measure(folder, medium))
-    finally:
-        shutil.rmtree(folder)
 
 
 async def _measure(folder: Path, medium: str) -> list[Metric]:
@@ -189,19 +183,23 @@ def _partner(subject: str) -> str:
 def _agreement(ours: Borrower) -> Envelope:
     """Return a lease that the session of a runner can be about."""
     ((_, raw),) = ours.store.scan(BORROWED)
-    envelope = msgspec.msgpack.decode(raw, type=LeaseRow).agreement
-    assert parse_canonical(envelope.payload, Agreement).requester == BORROWER
-    return envelope
+    return msgspec.msgpack.decode(raw, type=LeaseRow).agreement
 
 
 async def _take_turns(steps: Sequence[Step], turns: int) -> None:
-    """Take every step once a turn, each turn in another order."""
-    shuffled, order = list(steps), random.Random(1)
+    """Take every step once a turn: the call first, then its floors, each turn in another order."""
+    offload, *floors = steps
+    order = random.Random(1)
     for _ in range(turns):
-        order.shuffle(shuffled)
-        for step in shuffled:
-            await step()
+        begun_ns = perf_counter_ns()
+        await offload()
         await asyncio.sleep(PAUSE_S)
+        order.shuffle(floors)
+        for floor in floors:
+            await floor()
+        early_ns = begun_ns + PACE_NS - perf_counter_ns()
+        if early_ns > 0:
+            await asyncio.sleep(early_ns / NS_PER_S)
 
 
 def _metrics(by_name: dict[str, list[int]], medium: str) -> list[Metric]:

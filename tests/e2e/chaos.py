@@ -22,7 +22,7 @@ from mutualedge.app.devices import DeviceClient, new_invocation
 from mutualedge.app.founding import HUB, _free_port
 from mutualedge.app.local import ERRORS_FILE
 from mutualedge.errors import MutualEdgeError, RefusedByPolicy
-from mutualedge.model import DeviceId, EnterpriseId, InvocationId
+from mutualedge.model import DeviceId, EnterpriseId, InvocationId, Milliseconds
 from mutualedge.protocol import ReadingScored
 from tests.e2e.plant import (
     BAKERY,
@@ -35,12 +35,15 @@ from tests.e2e.plant import (
 )
 from tests.e2e.settlement import Settlement, is_settled, settlement_of
 
-LEASE_MS = 3_000
+LEASE_MS = 8_000
 DEVICES = 8
 READINGS = 20
 JOB_BUDGET_MS = 500
 DEADLINES_S = (0.4, 1.2)
-"""The bakery reserves half a second for a job of its own: what is due before goes to the harbour."""
+"""The bakery reserves half a second for a job of its own: what is due sooner goes elsewhere."""
+
+DISPUTE_WINDOW_MS = 20_000
+"""A claim must find the ledger before this is over: longer than any outage of the storm."""
 
 REPEATS_MAX = 5
 REPEAT_AFTER_S = 0.2
@@ -194,9 +197,13 @@ async def rage(folder: Path, kills: int, seed: int) -> Outcome:
 
 
 def tell_bakery(founded: Plant) -> None:
-    """Let it reserve much for its own jobs, and let its devices find it again after a restart."""
+    """Let it reserve much for its own jobs, and be found by its devices after a restart."""
     told = founded.told(BAKERY)
-    timing = msgspec.structs.replace(told.timing, job_budget_ms=JOB_BUDGET_MS)
+    timing = msgspec.structs.replace(
+        told.timing,
+        job_budget_ms=JOB_BUDGET_MS,
+        dispute_window_ms=Milliseconds(DISPUTE_WINDOW_MS),
+    )
     port = _free_port()
     founded.tell(BAKERY, msgspec.structs.replace(told, timing=timing, client_port=port))
 

@@ -105,6 +105,7 @@ async def rehearse(folder: Path, say: Say) -> tuple[Tally, Report]:
     async with Processes(folder, say) as processes:
         await processes.start("hub", HUB)
         await asyncio.gather(processes.start("node", CANDY), processes.start("node", LOGISTICS))
+        await processes.wait_for(CANDY, "runner.started", STEP_TIMEOUT_S)
         await processes.wait_for(CANDY, "session.opened", STEP_TIMEOUT_S)
         tally = await _send_readings(folder, say)
         say("7. The lease ends; both sides sign one statement and the ledger settles it.")

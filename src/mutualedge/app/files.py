@@ -38,6 +38,7 @@ class HubFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Attributes:
         names: Enterprise of each account key on the hub's server.
         account_tokens: Every account's token, by account key.
+        nats_server: Path of the owner's own nats-server; empty for the one we bring.
     """
 
     trust: Envelope
@@ -50,6 +51,7 @@ class HubFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     client_seed: Bytes32
     tls: TlsText
     leaf_port: PositiveCount
+    nats_server: str = ""
 
 
 class LendingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,13 +90,14 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What a node process needs.
 
     Attributes:
-        bundle: File of the function bundle it runs.
+        bundle: The function bundle it runs, as it travels.
         platform: Secret of the simulated machine, handed to the runner.
         names: Enterprise of each account key on the hub's server.
         node_password: Of the node's own user on its server.
         device_password: Of its devices' user.
         leaf_credentials: With which its server links to the hub.
         client_port: On which its server listens for devices; 0 for any free one.
+        nats_server: Path of the owner's own nats-server; empty for the one we bring.
     """
 
     enterprise: EnterpriseName
@@ -118,6 +121,7 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     timing: TimingSettings
     lending: LendingSettings | None
     borrowing: BorrowingSettings | None
+    nats_server: str = ""
 
 
 def write_process_file(folder: Path, content: HubFile | NodeFile) -> None:

@@ -19,6 +19,7 @@ from mutualedge.adapters.nats import (
 )
 from mutualedge.adapters.tee_sim import SimulatedPlatform, make_platform, make_test_root
 from mutualedge.app.files import (
+    SECRET_MODE,
     BorrowingSettings,
     HubFile,
     LendingSettings,
@@ -45,6 +46,9 @@ from mutualedge.signing import Entropy, Envelope, SigningKey, canonical_bytes, s
 
 CREDENTIALS_LIFE_NS = 90 * 24 * 3600 * NS_PER_S
 """Bus credentials last 90 days, as long as the certificates beside them."""
+
+AUTHORITY_FILE = "authority.pem"
+"""Key and certificate that renew the members' certificates; belongs offline."""
 
 TRUST_FILE = "trust.json"
 OFFLINE_KEY_FILE = "enterprise.key"
@@ -196,6 +200,7 @@ class _Founder:
             public_key_pem=public_key_of(key),
             identity=identity,
             now_ns=self.now_ns,
+            lifetime_ns=CREDENTIALS_LIFE_NS,
         )
         return TlsText(
             certificate_pem=certificate.decode(),
@@ -267,15 +272,20 @@ def found_consortium(founding: Founding, folder: Path) -> Envelope:
     verify_trust(trust)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / TRUST_FILE).write_bytes(canonical_bytes(trust))
+    authority = founder.authority
+    _write_secret(folder / AUTHORITY_FILE, authority.private_key_pem + authority.certificate_pem)
     leaf_port = _free_port()
     write_process_file(folder / HUB, founder.hub_file(trust, leaf_port))
     for name in founding.members:
         own = enterprise_folder(folder, name)
         write_process_file(own, founder.node_file(name, trust, leaf_port))
-        key = own / OFFLINE_KEY_FILE
-        key.touch(mode=0o600)
-        key.write_text(founder.seeds[name].enterprise.hex())
+        _write_secret(own / OFFLINE_KEY_FILE, founder.seeds[name].enterprise.hex().encode())
     return trust
+
+
+def _write_secret(path: Path, content: bytes) -> None:
+    path.touch(mode=SECRET_MODE)
+    path.write_bytes(content)
 
 
 def _free_port() -> int:

@@ -77,6 +77,10 @@ def _tls(text: TlsText) -> TlsFiles:
     )
 
 
+def _binary(configured: str) -> Path | None:
+    return Path(configured) if configured else None
+
+
 def _write_ready(folder: Path, client_url: str) -> None:
     temporary = folder / f"{READY_FILE}.new"
     temporary.write_bytes(msgspec.json.encode(Ready(pid=os.getpid(), client_url=client_url)))
@@ -101,7 +105,9 @@ async def run_hub(folder: Path) -> None:
         with _restoring(folder):
             hub = _hub(told, store)
         server = await stack.enter_async_context(
-            await start_server(_hub_server(told), folder / NATS_FOLDER)
+            await start_server(
+                _hub_server(told), folder / NATS_FOLDER, binary=_binary(told.nats_server)
+            )
         )
         login = TokenLogin(token=told.client_token, key=Nkey(Role.USER, told.client_seed))
         client = await stack.enter_async_context(
@@ -181,7 +187,9 @@ async def run_node(folder: Path) -> None:
         with _restoring(folder):
             node = _node(told, store, clock_ns())
         server = await stack.enter_async_context(
-            await start_server(_enterprise_server(told), folder / NATS_FOLDER)
+            await start_server(
+                _enterprise_server(told), folder / NATS_FOLDER, binary=_binary(told.nats_server)
+            )
         )
         login = PasswordLogin(user="node", password=told.node_password)
         client = await stack.enter_async_context(

@@ -30,9 +30,6 @@ END_POLLS = 15
 WORDS_MAX = 400
 """Characters kept of a runner's last line: the sentence that says why."""
 
-LAST_WORDS_SHOWN = 500
-"""Characters of a dying runner's standard error that are noted."""
-
 Post = Callable[[Event], None]
 
 
@@ -47,7 +44,7 @@ class RunnerLink:
 
     def order(self, order: RunnerOrder) -> None:
         """Send an order to the runner that runs now; one that is gone answers with its loss."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(encode_frame(order))
 
     async def run(self, post: Post) -> None:
@@ -67,7 +64,6 @@ class RunnerLink:
                 why = await self._serve(ours, process, post)
                 status = await _exit_status(process)
             finally:
-                self._transport = None
                 await asyncio.to_thread(process.stop)
         self._note(_ended_note(why, status, process.last_words))
         post(RunnerLost())
@@ -83,6 +79,7 @@ class RunnerLink:
         try:
             return await answers.ended
         finally:
+            self._transport = None
             transport.abort()
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 WORDS: dict[str, str] = {
     "runner.spawned": "   {who}: the runner starts, isolated by {layers}; timing: {timing}",
     "evidence.appraised": (
-        "4. {who} appraises the evidence of {provider}'s runner: genuine, assurance: {assurance}"
+        "4. {who} appraises the evidence of {provider}'s runner: it fits the trust file; "
+        "assurance: {assurance}"
     ),
     "lease.agreed": "3. {who} and {provider} sign a lease; the ledger reserves its price",
     "lease.signed": "   {who} reserves processor time for {requester}",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET, block_row_key
 from mutualedge.consortium.witness import WITNESS_BUCKET, WitnessDesk
 from mutualedge.errors import CorruptState, MutualEdgeError, PeerError
 from mutualedge.identity import Consortium
@@ -30,9 +31,6 @@ from mutualedge.protocol import (
     Write,
 )
 from mutualedge.signing import Envelope, SigningKey, key_id_of, parse_canonical, valid_signers
-
-LEDGER_BUCKET = "ledger"
-BLOCK_BUCKET = "block"
 
 GATHER_NS = 2 * NS_PER_MS
 """How long the first command of a block waits for others: one fsync then serves them all."""
@@ -211,8 +209,3 @@ class Hub:
         if self._validated_height != self.ledger.height:
             self.ledger.validate()
             self._validated_height = self.ledger.height
-
-
-def block_row_key(height: int) -> str:
-    """Return the key of a block's row; zero-padded, so that keys sort as numbers."""
-    return f"{height:012d}"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET, block_row_key
 from mutualedge.ledger import Action, Command, Ledger, Outcome
 from mutualedge.model import NS_PER_MS, InvocationId
 from mutualedge.node.station import HUB, Station
@@ -22,17 +23,10 @@ from mutualedge.protocol import (
 from mutualedge.protocol.effects import Unanswered
 from mutualedge.signing import Envelope, canonical_bytes, digest_of, sign_record
 
-LEDGER_BUCKET = "ledger"
-BLOCK_BUCKET = "block"
 OUTBOX_BUCKET = "outbox"
 
 SUBMIT_MAX = 16
 """Commands sent in one request; the rest follow with the next."""
-
-
-def block_row_key(height: int) -> str:
-    """Return the key of a block's row; zero-padded, so that keys sort as numbers."""
-    return f"{height:012d}"
 
 
 class Books:

@@ -24,6 +24,8 @@ from mutualedge.protocol import (
 
 DEVICE_BUCKET = "device"
 
+BEST_EFFORT = "best-effort"
+
 DEVICES_MAX = 1024
 """Devices one node serves; each costs about one kilobyte of memory."""
 
@@ -100,8 +102,8 @@ class Intake:
         elif device.current is not None:
             sentence = "The device's last readings are still being scored; send these afterwards."
             self._refuse(ask_id, "node.device.busy", sentence)
-        elif reading.guaranteed and self._dispatcher.timing == "best-effort":
-            sentence = "This node has no real-time priority, so it guarantees nothing; see status."
+        elif reading.guaranteed and self._dispatcher.timing == BEST_EFFORT:
+            sentence = "This node has no real-time priority, so it guarantees nothing."
             self._refuse(ask_id, "node.timing.best-effort", sentence)
         else:
             self._place(ask_id, device, reading)
@@ -178,7 +180,7 @@ class Intake:
             flags=scored.flags,
             placed=placed,
             assurance=self._assurance(placed),
-            timing=self._dispatcher.timing,
+            timing=self._timing(placed),
         )
         self._counts["local" if placed == self._own_name else "offloaded"] += 1
         self._counts["late"] += self._station.now_ns > placing.deadline_ns
@@ -187,6 +189,10 @@ class Intake:
         device = placing.reading.device
         self._station.write(DEVICE_BUCKET, device, msgspec.msgpack.encode(row))
         self._answer_all(placing.device, result)
+
+    def _timing(self, placed: str) -> str:
+        """Return the grade we can vouch for; what a partner says of its own is not proved."""
+        return self._dispatcher.timing if placed == self._own_name else BEST_EFFORT
 
     def _assurance(self, placed: str) -> str:
         return "own" if placed == self._own_name else self._station.consortium.trust.assurance

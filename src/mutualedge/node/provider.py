@@ -137,7 +137,7 @@ class Provider:
 
     def _lending(self) -> Lending:
         if self._station.settings.lending is None:
-            sentence = "This node lends nothing; its owner can set [lending] to change that."
+            sentence = "This node lends nothing; its owner can change that in its file."
             raise RefusedByPolicy("market.offer.none", sentence)
         return self._station.settings.lending
 
@@ -248,6 +248,9 @@ class Provider:
         session = self.admittance.find(request.lease, request.session)
         if not session.is_ready:
             raise PeerError("session.unfinished", "The handshake is not finished; send message 3.")
+        if request.remaining_ns < lease.terms.budget_ns:
+            sentence = "Less time remains than one job of the lease may take; nothing was run."
+            raise RefusedByPolicy("market.call.too-late", sentence)
         self._check_window(lease)
         self._execute(ask_id, lease, request)
 

@@ -201,7 +201,7 @@ class CommandsOrdered(
 
 
 class AskBlocks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """Blocks from this height on; tells the hub's countersigned height in return."""
+    """Blocks from this height on."""
 
     from_height: PositiveCount
 
@@ -214,7 +214,7 @@ class SignedBlock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Blocks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """At most sixteen blocks, in order, and how many there are."""
+    """At most sixteen blocks, in order, and the ledger's height."""
 
     blocks: Annotated[tuple[SignedBlock, ...], msgspec.Meta(max_length=BLOCKS_MAX)]
     height: Count

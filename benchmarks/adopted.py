@@ -1,0 +1,50 @@
+"""Result lines of benchmarks that print their own: admission and audit."""
+
+from collections.abc import Callable, Mapping
+
+from benchmarks import admission, audit
+from benchmarks.lines import Detail, Metric, Target, judged
+
+LineOf = Mapping[str, str | int | float]
+
+DECISION_TARGET = (Target(quantity="p99", at_most=100.0),)
+AUDIT_TARGET = (Target(quantity="p50", at_least=10_000.0),)
+
+DECISIONS = " all"
+"""Ends the name of a line about every decision of one mix of 100 tasks."""
+
+_SHOWN = frozenset({"benchmark", "kind", "n", "unit", "median", "value", "p99"})
+
+
+def run_admission() -> list[Metric]:
+    """Return what an admission decision takes, and how often it refuses needlessly."""
+    return [_metric(line, _decision_target) for line in admission.run()]
+
+
+def run_audit() -> list[Metric]:
+    """Return how fast a bundle is verified, and what it costs in memory."""
+    return [_metric(line, _audit_target) for line in audit.run()]
+
+
+def _decision_target(line: LineOf) -> tuple[Target, ...]:
+    return DECISION_TARGET if str(line["kind"]).endswith(DECISIONS) else ()
+
+
+def _audit_target(line: LineOf) -> tuple[Target, ...]:
+    return AUDIT_TARGET if line["unit"] == "records/s" else ()
+
+
+def _metric(line: LineOf, target_of: Callable[[LineOf], tuple[Target, ...]]) -> Metric:
+    detail: Detail = {name: value for name, value in line.items() if name not in _SHOWN}
+    p99 = line.get("p99")
+    return judged(
+        Metric(
+            metric=str(line["kind"]),
+            n=int(line["n"]),
+            unit=str(line["unit"]),
+            p50=float(line["median"] if "median" in line else line["value"]),
+            p99=None if p99 is None else float(p99),
+            targets=target_of(line),
+            detail=detail,
+        )
+    )
