@@ -118,7 +118,7 @@ def lonely_bases(modules: Sequence[Module]) -> Iterator[Finding]:
 
 
 def is_port(node: ast.ClassDef) -> bool:
-    return any(last_name(base) == "Protocol" for base in node.bases)
+    return any(ast.unparse(base) in {"Protocol", "typing.Protocol"} for base in node.bases)
 
 
 def is_abstract(node: ast.ClassDef) -> bool:

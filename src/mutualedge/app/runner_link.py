@@ -110,7 +110,7 @@ class _Answers(asyncio.Protocol):
         del self._buffer[:end]
         return body
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         """Say that the runner is gone, however it went."""
         self._end("it closed its socket")
 
