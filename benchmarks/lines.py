@@ -104,7 +104,10 @@ def timed(
         p50, p99 = (round(each / per_unit, 3) for each in _p50_p99(baseline[1]))
         floor = Baseline(name=baseline[0], p50=p50, p99=p99)
     p50, p99 = (round(each / per_unit, 3) for each in _p50_p99(times_ns))
-    return _beside(floor, metric, len(times_ns), unit, (p50, p99), targets)
+    count = len(times_ns)
+    return _beside(
+        floor, Metric(metric=metric, n=count, unit=unit, p50=p50, p99=p99, targets=targets)
+    )
 
 
 def rated(
@@ -129,7 +132,10 @@ def rated(
         p50, p99 = (round(NS_PER_S / each) for each in _p50_p99(baseline[1]))
         floor = Baseline(name=baseline[0], p50=p50, p99=p99)
     p50, p99 = (round(NS_PER_S / each) for each in _p50_p99(times_ns))
-    return _beside(floor, metric, len(times_ns), unit, (p50, p99), targets)
+    count = len(times_ns)
+    return _beside(
+        floor, Metric(metric=metric, n=count, unit=unit, p50=p50, p99=p99, targets=targets)
+    )
 
 
 def _p50_p99(times_ns: Sequence[int]) -> tuple[float, float]:
@@ -137,28 +143,18 @@ def _p50_p99(times_ns: Sequence[int]) -> tuple[float, float]:
     return quantile(ordered, 0.5), quantile(ordered, 0.99)
 
 
-def _beside(
-    floor: Baseline | None,
-    metric: str,
-    count: int,
-    unit: str,
-    values: tuple[float, float],
-    targets: tuple[Target, ...],
-) -> Metric:
-    p50, p99 = values
-    return judged(
-        Metric(
-            metric=metric,
-            n=count,
-            unit=unit,
-            p50=p50,
-            p99=p99,
-            baseline=floor,
-            ratio_p50=None if floor is None else round(p50 / floor.p50, 3),
-            ratio_p99=None if floor is None else round(p99 / floor.p99, 3),
-            targets=targets,
-        )
+def _beside(floor: Baseline | None, metric: Metric) -> Metric:
+    """Return the metric with its ratios to the floor, judged."""
+    if floor is None:
+        return judged(metric)
+    assert metric.p99 is not None, "only quantiles are compared"
+    compared = msgspec.structs.replace(
+        metric,
+        baseline=floor,
+        ratio_p50=round(metric.p50 / floor.p50, 3),
+        ratio_p99=round(metric.p99 / floor.p99, 3),
     )
+    return judged(compared)
 
 
 def judged(metric: Metric) -> Metric:

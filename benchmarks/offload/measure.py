@@ -39,7 +39,7 @@ WARM_UP_TURNS = 200
 """Until connections, caches and the functions' compiled paths have settled."""
 
 PAUSE_S = PERIOD_MS / 2_000
-"""After each call, before its floors: a lease allows one call per period and delays a faster one."""
+"""After each call: a lease allows one per period, and one that comes faster is delayed."""
 
 PACE_NS = (PERIOD_MS + 1) * NS_PER_MS
 """Between two calls at least."""

@@ -7,6 +7,7 @@ from time import perf_counter_ns
 
 import nats
 import uvloop
+from nats.aio.client import Client
 
 from benchmarks.consortium import (
     LENDER,
@@ -24,7 +25,7 @@ from mutualedge.app.files import enterprise_folder
 
 LIVES = 50
 WARM_UP_LIVES = 10
-"""Together fewer than the 64 calls a lease may have unsigned: a life ends before it signs its one."""
+"""Together below the 64 calls a lease may have unsigned: a life ends before it signs its one."""
 
 PAYLOAD = bytes(1024)
 REQUEST_TIMEOUT_S = 5.0
@@ -91,7 +92,7 @@ async def _first_call(ours: Borrower) -> tuple[int, int, int]:
     )
 
 
-async def _bare(plain: nats.NATS) -> int:
+async def _bare(plain: Client) -> int:
     subject = partner_subject(LENDER, BARE_SUBJECT.rpartition(".")[2])
     begun_ns = perf_counter_ns()
     await plain.request(subject, PAYLOAD, timeout=REQUEST_TIMEOUT_S)

@@ -28,8 +28,8 @@ def run() -> list[Metric]:
     """Return appends per second and the times of proofs and their verification."""
     log = MemoryLog()
     entries = [salted_leaf(SALT, b"record %d" % number) for number in range(ENTRIES)]
-    appends = _batches(lambda entry: log.append(entry), entries)
-    hashes = _batches(lambda entry: leaf_hash(entry), entries)
+    appends = _batches(log.append, entries)
+    hashes = _batches(leaf_hash, entries)
     floor = ("leaf hash alone", hashes)
     return [
         rated("append and keep", appends, unit="appends/s", baseline=floor),

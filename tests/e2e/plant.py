@@ -12,13 +12,11 @@ from pathlib import Path
 import msgspec
 
 from mutualedge.adapters.sqlite import SqliteStore
+from mutualedge.app import demo
 from mutualedge.app.devices import DeviceClient, connect_device
 from mutualedge.app.files import (
     STORE_FILE,
-    BorrowingSettings,
-    LendingSettings,
     NodeFile,
-    TimingSettings,
     read_process_file,
     write_process_file,
 )
@@ -36,25 +34,14 @@ READY_TIMEOUT_S = 30.0
 
 POLL_S = 0.02
 
-TIMING = TimingSettings(
-    job_budget_ms=20,
-    network_ms=Milliseconds(5),
-    window_calls=32,
-    window_ms=Milliseconds(2_000),
+TIMING = msgspec.structs.replace(
+    demo.TIMING,
     dispute_window_ms=Milliseconds(2_000),
-    settle_grace_ms=Milliseconds(1_000),
     checkpoint_every_ms=Milliseconds(300),
-    follow_every_ms=Milliseconds(200),
     request_timeout_ms=Milliseconds(1_000),
 )
 
-LENDING = LendingSettings(
-    budget_ms=20,
-    period_ms=25,
-    deadline_ms=45,
-    price_microcredits=Microcredits(50),
-    credit_microcredits=Microcredits(1_000_000_000),
-)
+LENDING = msgspec.structs.replace(demo.LENDING, credit_microcredits=Microcredits(1_000_000_000))
 
 FULL_NODE_BUDGET_MS = 60_000
 """A node that reserves a minute for each job of its own keeps no shorter deadline: it is full."""
@@ -64,8 +51,11 @@ Note = dict[str, str | int]
 
 def founding(lease_ms: int) -> Founding:
     """Return a consortium in which the bakery borrows from the harbour, lease after lease."""
-    borrowing = BorrowingSettings(
-        providers=(HARBOUR,), lease_ms=Milliseconds(lease_ms), renew_before_ms=Milliseconds(0)
+    borrowing = msgspec.structs.replace(
+        demo.founding().borrowers[demo.CANDY],
+        providers=(HARBOUR,),
+        lease_ms=Milliseconds(lease_ms),
+        renew_before_ms=Milliseconds(0),
     )
     return Founding(
         consortium=EnterpriseId("trial"),

@@ -12,12 +12,13 @@ from mutualedge.app.auditing import export_bundle, verify_file
 from mutualedge.app.files import STORE_FILE, HubFile, read_process_file
 from mutualedge.app.founding import HUB
 from mutualedge.audit import AgreementItem, BundleItem, EntryItem, Report
+from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET
 from mutualedge.identity import verify_trust
 from mutualedge.ledger import Lease, Ledger, Snapshot
 from mutualedge.market import Agreement
 from mutualedge.meter import UsageRecord
 from mutualedge.model import InvocationId, LeaseId
-from mutualedge.node.books import BLOCK_BUCKET, LEDGER_BUCKET, OUTBOX_BUCKET, _final_height
+from mutualedge.node.books import OUTBOX_BUCKET, _final_height
 from mutualedge.node.leases import LeaseRow
 from mutualedge.node.logbook import CheckpointRow
 from mutualedge.signing import parse_canonical
@@ -46,7 +47,7 @@ def is_cosigned(store: SqliteStore) -> bool:
     if last is None or raw is None:
         return last is None
     checkpoint = msgspec.msgpack.decode(raw, type=CheckpointRow)
-    return checkpoint.size == int(last) + 1 and len(checkpoint.cosignatures) == WITNESSES
+    return checkpoint.size == int(last) + 1 and len(checkpoint.cosignatures) >= WITNESSES
 
 
 def is_final(store: SqliteStore, ledger: Ledger) -> bool:

@@ -68,7 +68,7 @@ class Process:
         self._answers: dict[int, OnReply] = {}
         self._ask_count = 0
         self._wake_ns: int | None = None
-        self.order: Callable[[RunnerOrder], None] = lambda _: None
+        self.order: Callable[[Order], None] = lambda _: None
         self.on_start: Callable[[], None] = lambda: None
         self.on_crash: Callable[[], None] = lambda: None
 
@@ -151,8 +151,8 @@ class Process:
                 on_reply = self._answers.pop(ask_id, None)
                 if on_reply is not None:
                     on_reply(reply)
-            case Order(order=order):
-                self.order(order)
+            case Order():
+                self.order(output)
             case Note():
                 self._schedule.counts.add(output.name)
                 self.notes.append(output)
@@ -201,17 +201,17 @@ class RunnerProcess:
         self._life += 1
         self._runner = self._boot(self._life)
         self._orders.clear()
-        self._node.handle(RunnerStarted(timing="prioritised"))
+        self._node.handle(RunnerStarted(timing="prioritised", life=self._life))
 
     def stop(self) -> None:
         self._runner = None
         self._orders.clear()
         self._life += 1
 
-    def take(self, order: RunnerOrder) -> None:
-        if self._runner is None:
+    def take(self, order: Order) -> None:
+        if self._runner is None or order.life != self._life:
             return
-        self._orders.append(order)
+        self._orders.append(order.order)
         if len(self._orders) == 1:
             self._work()
 

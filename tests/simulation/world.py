@@ -133,7 +133,12 @@ class World:
                 price_microcredits=100,
                 credit_microcredits=10**12,
             ),
-            borrowing=Borrowing(providers=partners, lease_ms=6 * 3600_000, renew_before_ms=300_000),
+            borrowing=Borrowing(
+                providers=partners,
+                lease_ms=6 * 3600_000,
+                renew_before_ms=300_000,
+                price_max_microcredits=100,
+            ),
             network_ms=5,
             window_calls=16,
             window_ms=10_000,

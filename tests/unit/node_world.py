@@ -26,11 +26,13 @@ from mutualedge.protocol import (
     Answered,
     Ask,
     Asked,
+    Call,
     Effects,
     Event,
     Note,
     Order,
     Reading,
+    Refused,
     Reply,
     Request,
     RunnerAnswered,
@@ -57,7 +59,7 @@ CALL_MICROCREDITS = 500
 PERIOD_MS = 20
 REMAINING_MS = 40
 LEASE_MS = 60_000
-GRACE_MS = 8_000
+GRACE_MS = 5_000
 DISPUTE_MS = 20_000
 WINDOW_MS = 10_000
 
@@ -80,7 +82,9 @@ def node_settings(name: str) -> NodeSettings:
         price_microcredits=100,
         credit_microcredits=10**9,
     )
-    borrowing = Borrowing(providers=(FORGE,), lease_ms=LEASE_MS, renew_before_ms=1_000)
+    borrowing = Borrowing(
+        providers=(FORGE,), lease_ms=LEASE_MS, renew_before_ms=1_000, price_max_microcredits=100
+    )
     return NodeSettings(
         function=BUNDLE.digest,
         bundle=BUNDLE.raw,
@@ -169,6 +173,7 @@ class Side:
         self.store = MemoryStore()
         self.core: Node | Hub = self._boot()
         self.runner: Runner | None = None
+        self.lives = 0
         self.orders: deque[RunnerOrder] = deque()
         self.replies: dict[int, Reply] = {}
         self.notes: list[Note] = []
@@ -201,8 +206,9 @@ class Side:
         self.core = self._boot()
 
     def start_runner(self, runner: Runner | None = None, timing: str = "prioritised") -> None:
-        self.runner = runner or new_runner(self.name)
-        self.handle(RunnerStarted(timing=timing))
+        self.lives += 1
+        self.runner = runner or new_runner(self.name, self.lives)
+        self.handle(RunnerStarted(timing=timing, life=self.lives))
 
     def lose_runner(self) -> None:
         self.runner = None
@@ -222,7 +228,8 @@ class Side:
                 case Answer(ask_id=ask_id, reply=reply):
                     self._on_reply.pop(ask_id, lambda _: None)(reply)
                     self.replies[ask_id] = reply
-                case Order(order=order):
+                case Order(order=order, life=life):
+                    assert life == self.lives, "orders are for the runner that runs now"
                     self.orders.append(order)
                 case Note():
                     self.notes.append(output)
@@ -358,3 +365,19 @@ def open_world(settings: NodeSettings | None = None, *, runner: Runner | None = 
     world.run(3_000)
     assert world.candy.node.snapshot().sessions == 1, world.candy.notes
     return world
+
+
+def sealed_call(world: World, number: int, device: str = "press") -> Call:
+    """Return a call that candy sealed and booked but that did not leave."""
+    before, world.holding = world.holding, (*world.holding, Call)
+    world.candy.ask(reading_of(number, device))
+    world.settle()
+    world.holding = before
+    _, ask = world.held.pop()
+    assert isinstance(ask.request, Call)
+    return ask.request
+
+
+def code_of(reply: Reply) -> str:
+    """Return why a reply is a refusal, or nothing when it is none."""
+    return reply.code if isinstance(reply, Refused) else ""

@@ -82,7 +82,10 @@ class Tally:
 def founding() -> Founding:
     """Return the rehearsal's consortium: a candy factory borrows, a logistics hub lends."""
     borrowing = BorrowingSettings(
-        providers=(LOGISTICS,), lease_ms=Milliseconds(LEASE_MS), renew_before_ms=Milliseconds(0)
+        providers=(LOGISTICS,),
+        lease_ms=Milliseconds(LEASE_MS),
+        renew_before_ms=Milliseconds(0),
+        price_max_microcredits=Microcredits(100),
     )
     return Founding(
         consortium=EnterpriseId("rehearsal"),

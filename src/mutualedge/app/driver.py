@@ -26,7 +26,6 @@ from mutualedge.protocol import (
     Refused,
     Reply,
     Request,
-    RunnerOrder,
     StoreView,
     TimerFired,
     Unanswered,
@@ -85,7 +84,7 @@ class Ports:
 
     store: Store
     bus: Bus
-    order: Callable[[RunnerOrder], None]
+    order: Callable[[Order], None]
     note: Callable[[Note], None]
     clock_ns: Callable[[], int]
 
@@ -143,8 +142,9 @@ class Driver:
         await self._wait_event()
         batch = [self._events.popleft() for _ in range(min(BATCH_MAX, len(self._events)))]
         now_ns = self._ports.clock_ns()
-        if not batch:
-            batch = [TimerFired()]
+        wake_ns = self._core.wake_ns
+        if wake_ns is not None and wake_ns <= now_ns:
+            batch.append(TimerFired())
         decided = [self._core.handle(event, now_ns) for event in batch]
         writes = [write for effects in decided for write in effects.writes]
         if writes:
@@ -189,8 +189,8 @@ class Driver:
                     answer.set_result(reply)
             case Ask():
                 self._asking.create_task(self._ask_peer(output))
-            case Order(order=order):
-                self._ports.order(order)
+            case Order():
+                self._ports.order(output)
             case Note():
                 self._ports.note(output)
             case _:

@@ -70,6 +70,7 @@ class BorrowingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     providers: tuple[EnterpriseName, ...]
     lease_ms: DurationMs
     renew_before_ms: DurationMs
+    price_max_microcredits: Amount
 
 
 class TimingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

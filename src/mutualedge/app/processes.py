@@ -40,7 +40,7 @@ from mutualedge.functions import parse_bundle, verify_bundle
 from mutualedge.identity import verify_trust
 from mutualedge.model import NS_PER_MS
 from mutualedge.node import Borrowing, Lending, Node, NodeKeys, NodeSettings
-from mutualedge.protocol import Note, RunnerOrder
+from mutualedge.protocol import Note, Order
 from mutualedge.signing import Entropy, SigningKey
 
 READY_FILE = "ready.json"
@@ -87,8 +87,8 @@ def _write_ready(folder: Path, client_url: str) -> None:
     temporary.replace(folder / READY_FILE)
 
 
-def _no_runner(order: RunnerOrder) -> None:
-    sentence = f"The hub has no runner and gave it {type(order).__name__}."
+def _no_runner(order: Order) -> None:
+    sentence = f"The hub has no runner and gave it {type(order.order).__name__}."
     raise AssertionError(sentence)
 
 
@@ -286,6 +286,7 @@ def _borrowing(told: NodeFile) -> Borrowing | None:
         providers=borrowed.providers,
         lease_ms=borrowed.lease_ms,
         renew_before_ms=borrowed.renew_before_ms,
+        price_max_microcredits=borrowed.price_max_microcredits,
     )
 
 

@@ -11,9 +11,9 @@ from mutualedge.protocol import (
     LENGTH_BYTES,
     Event,
     Note,
+    Order,
     RunnerAnswered,
     RunnerLost,
-    RunnerOrder,
     RunnerStarted,
     encode_frame,
     parse_answer,
@@ -41,11 +41,13 @@ class RunnerLink:
         self._platform = platform
         self._note = note
         self._transport: asyncio.Transport | None = None
+        self._life = 0
 
-    def order(self, order: RunnerOrder) -> None:
-        """Send an order to the runner that runs now; one that is gone answers with its loss."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(encode_frame(order))
+    def order(self, order: Order) -> None:
+        """Send an order to the runner it is for; one that is gone answers with its loss."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing() and order.life == self._life:
+            transport.write(encode_frame(order.order))
 
     async def run(self, post: Post) -> None:
         """Start a runner, serve it until it ends, and again, for ever."""
@@ -75,7 +77,8 @@ class RunnerLink:
         platform = self._platform
         transport.write(len(platform).to_bytes(LENGTH_BYTES, "big") + platform)
         self._transport = transport
-        post(RunnerStarted(timing=process.report.timing))
+        self._life += 1
+        post(RunnerStarted(timing=process.report.timing, life=self._life))
         try:
             return await answers.ended
         finally:

@@ -30,7 +30,7 @@ from mutualedge.protocol import (
     SubmitCountersignatures,
     Write,
 )
-from mutualedge.signing import Envelope, SigningKey, key_id_of, parse_canonical, valid_signers
+from mutualedge.signing import Envelope, SigningKey, key_id_of, valid_signers, verify_record
 
 GATHER_NS = 2 * NS_PER_MS
 """How long the first command of a block waits for others: one fsync then serves them all."""
@@ -38,6 +38,9 @@ GATHER_NS = 2 * NS_PER_MS
 MEMPOOL_MAX = 1024
 """Commands waiting for a block; above it the asker is told to come back."""
 
+
+REPLY_BYTES_MAX = 768 << 10
+"""Bytes of blocks in one reply: one message carries 1 MiB, one block at most half of that."""
 
 RECENT_BLOCKS = 256
 """Blocks kept in memory; older ones are read from their rows, which are long durable."""
@@ -160,8 +163,15 @@ class Hub:
 
     def _blocks_from(self, height: int) -> Blocks:
         last = min(self.ledger.height, height + BLOCKS_MAX - 1)
-        blocks = tuple(self._block(each) for each in range(height, last + 1))
-        return Blocks(blocks=blocks, height=self.ledger.height)
+        blocks: list[SignedBlock] = []
+        reply_bytes = 0
+        for each in range(height, last + 1):
+            block = self._block(each)
+            reply_bytes += len(msgspec.msgpack.encode(block))
+            if blocks and reply_bytes > REPLY_BYTES_MAX:
+                break
+            blocks.append(block)
+        return Blocks(blocks=tuple(blocks), height=self.ledger.height)
 
     def _block(self, height: int) -> SignedBlock:
         if height in self._recent:
@@ -173,10 +183,12 @@ class Hub:
         return msgspec.msgpack.decode(raw, type=SignedBlock)
 
     def _keep_countersignature(self, envelope: Envelope) -> None:
-        claimed = parse_canonical(envelope.payload, Countersignature)
-        if not valid_signers(envelope, self._settlement_keys):
-            sentence = f"The countersignature of block {claimed.height} is no member's."
+        signers = valid_signers(envelope, self._settlement_keys)
+        if len(signers) != 1 or len(envelope.signatures) != 1:
+            sentence = "A countersignature has exactly one signature, and it is a member's."
             raise PeerError("hub.countersignature.unsigned", sentence)
+        signer = self._settlement_keys[signers[0]]
+        claimed = verify_record(envelope, Countersignature, signer)
         if not 1 <= claimed.height <= self.ledger.height:
             sentence = f"There is no block {claimed.height} yet."
             raise PeerError("hub.countersignature.ahead", sentence)
@@ -184,7 +196,8 @@ class Hub:
         if signed.block.payload_digest != claimed.block:
             sentence = f"A member countersigned another block {claimed.height} than ours."
             raise PeerError("hub.countersignature.other-block", sentence)
-        if envelope not in signed.countersignatures:
+        known = {each.signatures[0].keyid for each in signed.countersignatures}
+        if signers[0] not in known:
             all_signed = (*signed.countersignatures, envelope)
             block = SignedBlock(block=signed.block, countersignatures=all_signed)
             self._keep_block(claimed.height, block)

@@ -19,10 +19,12 @@ from mutualedge.model import (
     format_instant,
 )
 from mutualedge.signing import Envelope, canonical_bytes
-from mutualedge.signing.dsse import PAYLOAD_BYTES_MAX
 
 COMMANDS_MAX = 256
 """Commands of one block; at up to four signature checks each, a follower needs 0.2 s for it."""
+
+BLOCK_BYTES_MAX = 512 << 10
+"""Half of what one message carries, so that any block reaches its followers with its signatures."""
 
 OUTCOME_BYTES_MAX = SENTENCE_BYTES_MAX + 240
 """Room for one outcome in a block: its sentence, id (32), code (64), height and field names."""
@@ -114,7 +116,7 @@ def fit(commands: Sequence[Envelope]) -> int:
 
     A command that is too large by itself counts as none: ``execute`` drops it.
     """
-    free_bytes = PAYLOAD_BYTES_MAX - HEADER_BYTES_MAX
+    free_bytes = BLOCK_BYTES_MAX - HEADER_BYTES_MAX
     for count, command in enumerate(commands[:COMMANDS_MAX]):
         if len(command.payload) <= COMMAND_BYTES_MAX:
             free_bytes -= len(canonical_bytes(command)) + OUTCOME_BYTES_MAX

@@ -14,6 +14,7 @@ from mutualedge.ledger.accounts import (
     read_account,
 )
 from mutualedge.ledger.blocks import (
+    BLOCK_BYTES_MAX,
     GENESIS,
     Block,
     Countersignature,
@@ -60,7 +61,6 @@ from mutualedge.signing import (
     valid_signers,
     verify_record,
 )
-from mutualedge.signing.dsse import PAYLOAD_BYTES_MAX
 
 HEAD_KEY, EXECUTED_TABLE = "chain/head", "executed/"
 """The engine's own rows: they commit with the state but are no part of what its hash covers."""
@@ -361,7 +361,7 @@ class Ledger:
             raise PeerError("ledger.block.time", sentence)
 
     def _advance(self, block: Block, envelope: Envelope) -> Execution:
-        assert len(envelope.payload) <= PAYLOAD_BYTES_MAX, "fit() promised that the block fits"
+        assert len(envelope.payload) <= BLOCK_BYTES_MAX, "fit() promised that the block fits"
         head = Head(
             height=block.height, block=envelope.payload_digest, state=block.state, time=block.time
         )

@@ -109,6 +109,8 @@ def verify_usage(raw: bytes, *, lease: LeaseId, terms: Agreement, meter: KeyId) 
     named = (record.lease, record.meter, record.requester, record.provider, record.node)
     if named != (lease, meter, terms.requester, terms.provider, terms.node):
         raise _wrong(record, "names another lease, meter or party")
+    if record.assurance != terms.assurance:
+        raise _wrong(record, "was made under another assurance than the lease demands")
     if record.function != terms.function:
         raise _wrong(record, "ran another function than the lease names")
     paid = (record.rs_ms, record.amount_microcredits)

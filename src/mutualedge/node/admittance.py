@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from mutualedge.attest import BACKEND_SGX, MeterAttestation, Placement
-from mutualedge.errors import MutualEdgeError, PeerError
-from mutualedge.meter import verify_voucher
+from mutualedge.errors import MutualEdgeError, PeerError, RefusedByPolicy
+from mutualedge.meter import METERS_MAX, verify_voucher
 from mutualedge.model import NS_PER_MS, LeaseId, format_instant
 from mutualedge.node.dispatcher import Dispatcher
 from mutualedge.node.lease_rows import save_account, save_attestation
@@ -30,7 +30,10 @@ from mutualedge.signing import Envelope, sign_record
 SESSIONS_MAX = 8
 """Sessions per lease kept open; a requester that restarts opens a new one."""
 
-FindLease = Callable[[LeaseId], HeldLease]
+HANDSHAKES_MAX = 2
+"""Handshakes of one lease in the runner at once; each delays admitted jobs a little."""
+
+FindLease = Callable[[LeaseId, str], HeldLease]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,14 +66,19 @@ class Admittance:
         self._find_active = find_active
         self._sessions: dict[int, Session] = {}
         self._last_session = 0
+        self._handshakes: dict[LeaseId, int] = {}
 
     def forget_all(self) -> None:
         """Drop every session: the runner that held them is gone."""
         self._sessions.clear()
 
-    def open_session(self, ask_id: int, request: OpenSession) -> None:
+    def open_session(self, ask_id: int, peer: str, request: OpenSession) -> None:
         """Have the runner answer message 1 of a handshake for an open lease."""
-        lease = self._find_active(request.lease)
+        lease = self._find_active(request.lease, peer)
+        if self._handshakes.get(lease.lease_id, 0) >= HANDSHAKES_MAX:
+            sentence = f"{HANDSHAKES_MAX} handshakes of this lease are under way; wait for them."
+            raise RefusedByPolicy("session.busy", sentence)
+        self._handshakes[lease.lease_id] = self._handshakes.get(lease.lease_id, 0) + 1
         now_ms = self._station.now_ns // NS_PER_MS
         self._last_session = max(self._last_session + 1, now_ms)
         order = OpenResponder(
@@ -83,6 +91,9 @@ class Admittance:
         self._dispatcher.order(order, partial(self._on_opened, ask_id, lease))
 
     def _on_opened(self, ask_id: int, lease: HeldLease, answer: RunnerAnswer) -> None:
+        self._handshakes[lease.lease_id] -= 1
+        if not self._handshakes[lease.lease_id]:
+            del self._handshakes[lease.lease_id]
         if not isinstance(answer, ResponderOpened):
             refuse(self._station, ask_id, answer)
             return
@@ -127,11 +138,12 @@ class Admittance:
             lease_id=lease.lease_id, meter_key=answer.meter_key, attestation=attestation
         )
 
-    def finish_session(self, ask_id: int, request: FinishSession) -> None:
+    def finish_session(self, ask_id: int, peer: str, request: FinishSession) -> None:
         """Have the runner take message 3; inside is the voucher that opens the account."""
+        self._find_active(request.lease, peer)
         session = self.find(request.lease, request.session)
         order = FinishResponder(session=request.session, message=request.message)
-        self._dispatcher.order(order, partial(self._on_finished, ask_id, request.session, session))
+        self._dispatcher.order(order, partial(self._on_finished, ask_id, peer, session))
 
     def find(self, lease_id: LeaseId, session_id: int) -> Session:
         """Return a session of this lease.
@@ -145,14 +157,12 @@ class Admittance:
             raise PeerError("session.unknown", sentence)
         return session
 
-    def _on_finished(
-        self, ask_id: int, session_id: int, session: Session, answer: RunnerAnswer
-    ) -> None:
+    def _on_finished(self, ask_id: int, peer: str, session: Session, answer: RunnerAnswer) -> None:
         if not isinstance(answer, ResponderFinished):
             refuse(self._station, ask_id, answer)
             return
         try:
-            lease = self._find_active(session.lease_id)
+            lease = self._find_active(session.lease_id, peer)
             account = self._account(lease, session, answer.opening)
         except MutualEdgeError as error:
             refused = Refused(code=error.code, sentence=error.sentence)
@@ -162,7 +172,7 @@ class Admittance:
         save_attestation(self._station, session.attestation)
         save_account(self._station, lease, account)
         self._station.note("session.accepted", lease=lease.lease_id, meter=account.meter)
-        self._station.answer(ask_id, SessionReady(session=session_id))
+        self._station.answer(ask_id, SessionReady(session=answer.session))
 
     def _account(self, lease: HeldLease, session: Session, opening: Envelope) -> MeterAccount:
         requester = self._station.consortium.member(lease.terms.requester)
@@ -173,6 +183,9 @@ class Admittance:
             sentence = "The opening voucher must name this session's meter key and owe nothing."
             raise PeerError("meter.voucher.opening", sentence)
         existing = lease.accounts.get(voucher.meter)
+        if existing is None and len(lease.accounts) >= METERS_MAX:
+            sentence = f"The lease has seen {METERS_MAX} runner starts; agree on another lease."
+            raise RefusedByPolicy("meter.accounts.full", sentence)
         if existing is None:
             existing = lease.accounts[voucher.meter] = MeterAccount(
                 meter_key=session.meter_key,

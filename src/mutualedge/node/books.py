@@ -1,15 +1,16 @@
 """This enterprise's copy of the consortium ledger, and the commands it still has to get there."""
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET, block_row_key
+from mutualedge.errors import PeerError
 from mutualedge.ledger import Action, Command, Ledger, Outcome
 from mutualedge.model import NS_PER_MS, InvocationId
 from mutualedge.node.station import HUB, Station
 from mutualedge.protocol import (
-    BLOCKS_MAX,
     AskBlocks,
     Blocks,
     CommandsOrdered,
@@ -21,9 +22,16 @@ from mutualedge.protocol import (
     SubmitCountersignatures,
 )
 from mutualedge.protocol.effects import Unanswered
-from mutualedge.signing import Envelope, canonical_bytes, digest_of, sign_record
+from mutualedge.signing import (
+    Envelope,
+    canonical_bytes,
+    digest_of,
+    sign_record,
+    valid_signers,
+)
 
 OUTBOX_BUCKET = "outbox"
+REFUSED_BUCKET = "refused"
 
 SUBMIT_MAX = 16
 """Commands sent in one request; the rest follow with the next."""
@@ -44,6 +52,7 @@ class Books:
         self._final_height = _final_height(self.ledger, store)
         self._is_asking = False
         self._is_submitting = False
+        self._is_sending_singly = False
         self._validated_height = -1
         self.asked_ns = 0
         station.after(0, self._follow)
@@ -87,70 +96,96 @@ class Books:
         if self._is_submitting or not self._outbox:
             return
         self._is_submitting = True
-        commands = tuple(self._outbox.values())[:SUBMIT_MAX]
-        self._station.ask(HUB, SubmitCommands(commands=commands), self._on_submitted)
+        sent = tuple(self._outbox)[: 1 if self._is_sending_singly else SUBMIT_MAX]
+        request = SubmitCommands(commands=tuple(self._outbox[each] for each in sent))
+        self._station.ask(HUB, request, partial(self._on_submitted, sent))
 
-    def _on_submitted(self, reply: Reply | Unanswered) -> None:
+    def _on_submitted(self, sent: tuple[InvocationId, ...], reply: Reply | Unanswered) -> None:
         self._is_submitting = False
         match reply:
             case CommandsOrdered():
-                self._ask_blocks()
-            case Refused(code=code):
+                self._ask_blocks(self.ledger.height + 1)
+            case Refused(code=code) if len(sent) > 1:
+                self._is_sending_singly = True
                 self._station.note("command.refused", code=code)
+            case Refused(code=code):
+                self._set_aside(sent[0])
+                self._station.note("command.set_aside", code=code, command=sent[0])
             case _:
                 self._station.note("hub.unreachable", waiting=len(self._outbox))
 
+    def _set_aside(self, command_id: InvocationId) -> None:
+        """Keep a command the hub will not take where an operator finds it, out of others' way."""
+        envelope = self._outbox.pop(command_id)
+        self._station.write(OUTBOX_BUCKET, command_id, None)
+        self._station.write(REFUSED_BUCKET, command_id, msgspec.msgpack.encode(envelope))
+        self._is_sending_singly = False
+
     def _follow(self) -> None:
-        self._ask_blocks()
+        self._ask_blocks(self._final_height + 1)
         self._send_outbox()
         self._station.after(self._station.settings.follow_every_ms * NS_PER_MS, self._follow)
 
-    def _ask_blocks(self) -> None:
+    def _ask_blocks(self, from_height: int) -> None:
         if not self._is_asking:
             self._is_asking = True
-            self._station.ask(HUB, AskBlocks(from_height=self._final_height + 1), self._on_blocks)
+            on_reply = partial(self._on_blocks, from_height)
+            self._station.ask(HUB, AskBlocks(from_height=from_height), on_reply)
 
-    def _on_blocks(self, reply: Reply | Unanswered) -> None:
+    def _on_blocks(self, from_height: int, reply: Reply | Unanswered) -> None:
         self._is_asking = False
         if not isinstance(reply, Blocks):
             return
         self.asked_ns = self._station.now_ns
         before = self.ledger.height
-        signed = [self._take(each) for each in reply.blocks]
+        try:
+            self._take_all(from_height, reply.blocks)
+        finally:
+            if self.ledger.height > before:
+                self._drop_answered()
+                self._on_moved()
+        if self.ledger.height < reply.height and from_height != self.ledger.height + 1:
+            self._ask_blocks(self.ledger.height + 1)
+
+    def _take_all(self, from_height: int, blocks: tuple[SignedBlock, ...]) -> None:
+        signed = [self._take(from_height + index, block) for index, block in enumerate(blocks)]
         own = tuple(envelope for envelope in signed if envelope is not None)
         if own:
             request = SubmitCountersignatures(countersignatures=own)
             self._station.ask(HUB, request, self._on_countersigned)
-        if self.ledger.height > before:
-            self._drop_answered()
-            self._on_moved()
-        if len(reply.blocks) == BLOCKS_MAX and self._final_height < reply.height:
-            self._station.after(0, self._ask_blocks)
 
     def _on_countersigned(self, reply: Reply | Unanswered) -> None:
         if isinstance(reply, Refused):
             self._station.note("countersignature.refused", code=reply.code)
 
-    def _take(self, signed: SignedBlock) -> Envelope | None:
-        """Apply a block if it is new, keep it with its signatures, and add ours if it lacks."""
+    def _take(self, height: int, signed: SignedBlock) -> Envelope | None:
+        """Apply a block if it is new, keep it with its signatures, and add ours if it lacks.
+
+        Raises:
+            PeerError: Another block than the one asked for, or than the one executed before.
+        """
         block = self.ledger.parse_block(signed.block)
-        if block.height == self.ledger.height + 1:
-            for key, value in self.ledger.apply(signed.block, self._station.now_ns).items():
+        if block.height != height:
+            sentence = f"The hub sent block {block.height} in place of block {height}."
+            raise PeerError("ledger.block.misplaced", sentence)
+        if height == self.ledger.height + 1:
+            rows = self.ledger.apply(signed.block, self._station.now_ns)
+            for key, value in rows.items():
                 self._station.write(LEDGER_BUCKET, key, value)
+        own = self.ledger.countersign(
+            signed.block, self._station.keys.settlement, self._station.me.enterprise
+        )
         row = msgspec.msgpack.encode(signed)
-        self._station.write(BLOCK_BUCKET, block_row_key(block.height), row)
-        if block.height == self._final_height + 1 and self.ledger.is_final(
+        self._station.write(BLOCK_BUCKET, block_row_key(height), row)
+        if height == self._final_height + 1 and self.ledger.is_final(
             signed.block, signed.countersignatures
         ):
-            self._final_height = block.height
-        keys = self._station.keys.settlement
-        if any(self._is_ours(envelope) for envelope in signed.countersignatures):
-            return None
-        return self.ledger.countersign(signed.block, keys, self._station.me.enterprise)
+            self._final_height = height
+        return None if any(map(self._is_ours, signed.countersignatures)) else own
 
     def _is_ours(self, envelope: Envelope) -> bool:
-        own = self._station.keys.settlement.key_id
-        return any(signature.keyid == own for signature in envelope.signatures)
+        key = self._station.keys.settlement
+        return bool(valid_signers(envelope, {key.key_id: key.public_bytes}))
 
     def _drop_answered(self) -> None:
         for command_id in tuple(self._outbox):

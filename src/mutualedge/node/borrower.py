@@ -7,10 +7,10 @@ from typing import TypeVar
 import msgspec
 
 from mutualedge.attest import MeterAttestation, appraise
-from mutualedge.errors import MutualEdgeError, PeerError
+from mutualedge.errors import MutualEdgeError, PeerError, RefusedByPolicy
 from mutualedge.ledger import LeaseStatus, OpenLease
 from mutualedge.market import Agreement, Offer, verify_agreement
-from mutualedge.meter import CHAIN_START
+from mutualedge.meter import CHAIN_START, METERS_MAX
 from mutualedge.model import (
     NS_PER_MS,
     EnterpriseId,
@@ -18,6 +18,7 @@ from mutualedge.model import (
     LeaseId,
     Milliseconds,
     format_instant,
+    parse_instant,
 )
 from mutualedge.node.books import Books
 from mutualedge.node.lease_rows import restore_leases, save_account, save_attestation, save_lease
@@ -50,6 +51,9 @@ T = TypeVar("T")
 REFUSAL_BACKOFF_NS = 600_000 * NS_PER_MS
 """A partner whose evidence was refused, or that forgot the lease, is asked again in ten minutes."""
 
+
+OFFER_DURATION_MAX_NS = 60_000 * NS_PER_MS
+"""No budget, period or deadline of a job is longer than a minute."""
 
 PROPOSALS_MAX = 5
 """Times the same proposal is sent before another lease is asked for."""
@@ -150,6 +154,7 @@ class Borrower:
         if (offer.provider, offer.node) != (provider, member.node):
             sentence = f"'{provider}' signed an offer in another's name."
             raise PeerError("market.offer.misplaced", sentence)
+        self._verify_offer(offer, borrowing)
         terms = self._terms(offer, borrowing)
         self._propose(provider, terms, PROPOSALS_MAX)
 
@@ -160,6 +165,23 @@ class Borrower:
         self._station.ask(
             provider, ProposeLease(agreement=proposal), partial(self._guarded, provider, on_reply)
         )
+
+    def _verify_offer(self, offer: Offer, borrowing: Borrowing) -> None:
+        """Refuse offers that are over, of another function, too dear, or larger than our jobs."""
+        settings, now_ns = self._station.settings, self._station.now_ns
+        if offer.function != settings.function or parse_instant(offer.expires) <= now_ns:
+            sentence = f"'{offer.provider}' offers another function, or its offer is over."
+            raise PeerError("market.offer.stale", sentence)
+        if offer.price_microcredits > borrowing.price_max_microcredits:
+            sentence = f"'{offer.provider}' asks more than our owner pays for a millisecond."
+            raise RefusedByPolicy("market.offer.price", sentence)
+        largest_ns = max(offer.budget_ns, offer.period_ns, offer.deadline_ns)
+        if offer.budget_ns > settings.job_budget_ns or largest_ns > OFFER_DURATION_MAX_NS:
+            sentence = f"'{offer.provider}' offers jobs of another size than ours."
+            raise RefusedByPolicy("market.offer.size", sentence)
+        if offer.period_ns < offer.budget_ns:
+            sentence = f"'{offer.provider}' offers more than a whole processor."
+            raise PeerError("market.offer.malformed", sentence)
 
     def _terms(self, offer: Offer, borrowing: Borrowing) -> Agreement:
         settings, now_ns = self._station.settings, self._station.now_ns
@@ -285,6 +307,9 @@ class Borrower:
         """Accept a meter key whose evidence was appraised; known ones keep their account."""
         meter = key_id_of(meter_key)
         account = lease.accounts.get(meter)
+        if account is None and len(lease.accounts) >= METERS_MAX:
+            sentence = f"The provider's runner started {METERS_MAX} times under this lease."
+            raise PeerError("meter.accounts.full", sentence)
         if account is None:
             account = lease.accounts[meter] = MeterAccount(
                 meter_key=meter_key,

@@ -71,8 +71,8 @@ class Collector:
     def watch(self, lease: HeldLease, forget: Callable[[HeldLease], None]) -> None:
         """Settle the lease once it has ended; ``forget`` it if the ledger never saw it."""
         settings = self._station.settings
-        opened_by_ns = lease.terms.starts_ns + settings.settle_grace_ms * NS_PER_MS
-        self._at(opened_by_ns, partial(self._drop_unopened, lease, forget))
+        grace_ns = settings.settle_grace_ms * NS_PER_MS
+        self._station.after(grace_ns, partial(self._drop_unopened, lease, forget))
         ended_ns = lease.terms.ends_ns + settings.network_ms * NS_PER_MS
         self._at(ended_ns, partial(self._settle, lease))
 
@@ -107,6 +107,8 @@ class Collector:
     def collect(self, lease: HeldLease) -> None:
         """Have the runner sign what it metered, then ask the requester to sign it too."""
         if any(account.is_asking for account in lease.accounts.values()):
+            return
+        if not lease.open_calls:
             return
         for account in lease.accounts.values():
             account.is_asking = bool(account.calls)
@@ -177,15 +179,20 @@ class Collector:
         voucher = verify_voucher(
             envelope, lease=lease.lease_id, requester_key=requester.settlement_key
         )
-        if voucher.meter_key != account.meter_key or position_of(voucher) != position:
+        signed = position_of(voucher)
+        if voucher.meter_key != account.meter_key or signed != _prefix(account, signed.seq):
             sentence = f"'{requester.enterprise}' signed another sum than it was asked for."
             raise PeerError("meter.voucher.other-sum", sentence)
-        self._on_signed(lease, account.sign_through(position, envelope))
+        is_progress = signed.seq > account.signed.seq
+        self._on_signed(lease, account.sign_through(signed, envelope))
         lease.refusals = 0
         save_account(self._station, lease, account)
         self._station.note(
-            "voucher.received", lease=lease.lease_id, total=position.total_microcredits
+            "voucher.received", lease=lease.lease_id, total=signed.total_microcredits
         )
+        if is_progress and signed.seq < position.seq:
+            account.is_asking = True
+            self._ask(lease, account, ())
 
     def _settle(self, lease: HeldLease) -> None:
         """Ask for what is missing until the ledger resolved the lease; claim after the grace."""
@@ -256,6 +263,12 @@ def _claimable(account: MeterAccount) -> tuple[tuple[MeteredCall, ...], Envelope
     if calls and through_seq >= calls[0].usage.seq:
         return tuple(call for call in calls if call.usage.seq <= through_seq), account.batch
     return calls, None
+
+
+def _prefix(account: MeterAccount, through_seq: int) -> ChainPosition:
+    """Return where the chain stands after the open calls up to this number."""
+    calls = (call for call in account.unsigned() if call.usage.seq <= through_seq)
+    return walk_chain(account.signed, ((call.raw, call.usage) for call in calls))
 
 
 def _is_provable(account: MeterAccount) -> bool:

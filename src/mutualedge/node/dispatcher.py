@@ -48,6 +48,9 @@ class Dispatcher:
         self._expecting: deque[OnAnswer] = deque()
         self._work: dict[str, tuple[Execute | ExecuteLocal, OnAnswer]] = {}
         self._running: str | None = None
+        self._life: int | None = None
+        self._wake_ns: int | None = None
+        self._making_room: dict[str, None] = {}
         self._job_count = 0
         self.timing = "best-effort"
         self.function: Digest | None = None
@@ -57,9 +60,10 @@ class Dispatcher:
         """Whether a runner has loaded the function."""
         return self.function is not None
 
-    def runner_started(self, timing: str) -> None:
+    def runner_started(self, timing: str, life: int) -> None:
         """Load the function into a fresh runner."""
         self.timing = timing
+        self._life = life
         self.order(LoadBundle(bundle=self._station.settings.bundle), self._on_loaded)
 
     def _on_loaded(self, answer: RunnerAnswer) -> None:
@@ -73,6 +77,7 @@ class Dispatcher:
     def runner_lost(self) -> None:
         """Fail everything the runner was asked; it forgot it all."""
         self.function = None
+        self._life = None
         waiting = [*self._expecting, *(on_answer for _, on_answer in self._work.values())]
         for key in self._work:
             self._processor.withdraw(key, self._station.now_ns)
@@ -82,10 +87,13 @@ class Dispatcher:
             on_answer(RUNNER_LOST)
 
     def order(self, order: RunnerOrder, on_answer: OnAnswer) -> None:
-        """Give the runner an order that is not a job; answered in order."""
+        """Give the runner an order; answered in order, at once if there is no runner."""
+        if self._life is None:
+            on_answer(RUNNER_LOST)
+            return
         assert len(self._expecting) < ORDERS_MAX, "the runner does not answer"
         self._expecting.append(on_answer)
-        self._station.order(order)
+        self._station.order(order, self._life)
 
     def runner_answered(self, answer: RunnerAnswer) -> None:
         """Hand the answer to whoever gave the oldest unanswered order, then start the next job.
@@ -94,7 +102,7 @@ class Dispatcher:
             PeerError: The runner spoke without being asked.
         """
         if not self._expecting:
-            sentence = "The runner answered an order nobody gave; it is stopped."
+            sentence = "The runner answered an order nobody gave; its answer is dropped."
             raise PeerError("node.runner.unasked", sentence)
         try:
             self._expecting.popleft()(answer)
@@ -110,6 +118,14 @@ class Dispatcher:
         """Promise a stream of jobs to a lease, if every promise still holds with it."""
         return self._processor.add_reservation(reservation, self._station.now_ns)
 
+    def make_room(self, key: str) -> None:
+        """Admit no more jobs of our own until a promise that waits could be reserved."""
+        self._making_room[key] = None
+
+    def stop_making_room(self, key: str) -> None:
+        """The promise was reserved, or is over."""
+        self._making_room.pop(key, None)
+
     def release_reservation(self, key: str) -> None:
         """Take a promise back when its lease is over."""
         self._processor.remove_reservation(key, self._station.now_ns)
@@ -124,6 +140,9 @@ class Dispatcher:
             return _not_admitted(
                 "node.runner.absent", "The runner is being restarted.", deadline_ns, budget_ns
             )
+        if self._making_room:
+            sentence = "A promise to a partner is about to begin and needs the processor first."
+            return _not_admitted("admission.job.promised-first", sentence, deadline_ns, budget_ns)
         if deadline_ns - now_ns < budget_ns:
             sentence = "Less time remains than the function may need."
             return _not_admitted("admission.job.too-late", sentence, deadline_ns, budget_ns)
@@ -164,8 +183,11 @@ class Dispatcher:
 
     def _wake_at_next_release(self) -> None:
         release_ns = self._processor.next_release_ns()
-        if release_ns is not None:
-            self._station.after(release_ns - self._station.now_ns, self.dispatch)
+        now_ns = self._station.now_ns
+        is_set = self._wake_ns is not None and now_ns < self._wake_ns <= (release_ns or 0)
+        if release_ns is not None and not is_set:
+            self._wake_ns = release_ns
+            self._station.after(release_ns - now_ns, self.dispatch)
 
     def _finish(self, key: str, answer: RunnerAnswer, on_answer: OnAnswer) -> None:
         self._running = None

@@ -1,10 +1,12 @@
 """Readings of devices become invocations: here, on a partner's node, or refused with a reason."""
 
+import math
 from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
 
+from mutualedge.errors import MutualEdgeError, PeerError
 from mutualedge.functions import anomaly
 from mutualedge.model import DeviceId, InvocationId
 from mutualedge.node.dispatcher import Dispatcher
@@ -173,7 +175,11 @@ class Intake:
                     self._fail(placing, code, sentence, "failed")
 
     def _deliver(self, placing: _Placing, response: bytes, placed: str) -> None:
-        scored = anomaly.decode_response(response)
+        try:
+            scored = _verify_response(response, len(placing.reading.readings))
+        except MutualEdgeError as error:
+            self._on_odd_response(placing, placed, error)
+            return
         result = ReadingScored(
             invocation=placing.reading.invocation,
             scores=scored.scores,
@@ -190,6 +196,12 @@ class Intake:
         self._station.write(DEVICE_BUCKET, device, msgspec.msgpack.encode(row))
         self._answer_all(placing.device, result)
 
+    def _on_odd_response(self, placing: _Placing, placed: str, error: MutualEdgeError) -> None:
+        """A response that no function of ours gives: run it here, if it was not run here."""
+        self._station.note("response.refused", placed=placed, code=error.code)
+        if placed == self._own_name or self._try_local(placing) is not None:
+            self._fail(placing, error.code, error.sentence, "failed")
+
     def _timing(self, placed: str) -> str:
         """Return the grade we can vouch for; what a partner says of its own is not proved."""
         return self._dispatcher.timing if placed == self._own_name else BEST_EFFORT
@@ -205,3 +217,20 @@ class Intake:
         for ask_id in device.ask_ids:
             self._station.answer(ask_id, reply)
         device.current, device.ask_ids = None, []
+
+
+def _verify_response(response: bytes, reading_count: int) -> anomaly.Scored:
+    """Return the scores if there is a finite one for every reading.
+
+    Raises:
+        PeerError: There is not.
+    """
+    try:
+        scored = anomaly.decode_response(response)
+    except MutualEdgeError as error:
+        raise PeerError("functions.response.malformed", error.sentence) from error
+    is_finite = all(map(math.isfinite, scored.scores))
+    if len(scored.scores) != reading_count or len(scored.flags) != reading_count or not is_finite:
+        sentence = f"The response does not hold one finite score for each of {reading_count}."
+        raise PeerError("functions.response.malformed", sentence)
+    return scored

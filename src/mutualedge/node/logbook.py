@@ -19,7 +19,9 @@ from mutualedge.protocol import (
 from mutualedge.protocol.effects import Unanswered
 from mutualedge.tlog import (
     Checkpoint,
+    NoteAlgorithm,
     NoteSigner,
+    NoteVerifier,
     Tree,
     TreeReader,
     add_checkpoint_body,
@@ -30,6 +32,8 @@ from mutualedge.tlog import (
     root_at,
     salted_leaf,
     sign_checkpoint,
+    verify_cosignature,
+    with_signatures,
 )
 
 FRESH_TILES_MAX = 16
@@ -91,6 +95,7 @@ class Logbook:
         self._store = store
         self._tree = _restore_tree(store)
         self._fresh_tiles: dict[str, bytes] = {}
+        self._corrected: dict[EnterpriseId, None] = {}
         self._validated_size = -1
         self._checkpoint = CheckpointRow(size=0, note="", cosignatures=())
         if (raw := store.get("checkpoint", "latest")) is not None:
@@ -168,6 +173,7 @@ class Logbook:
 
     def _remind_witnesses(self) -> None:
         """Ask every witness that has not cosigned the latest checkpoint."""
+        self._corrected.clear()
         others = [m.enterprise for m in self._station.consortium.members]
         for peer in (*others, HUB):
             known = self._witnessed.get(peer, 0)
@@ -184,16 +190,37 @@ class Logbook:
     def _on_cosigned(self, peer: EnterpriseId, size: int, reply: Reply | Unanswered) -> None:
         match reply:
             case CheckpointCosigned(line=line):
+                self._verify_cosignature(peer, size, line)
                 self._witnessed[peer] = max(size, self._witnessed.get(peer, 0))
                 self._add_cosignature(peer, size, line)
             case CheckpointConflict(size=known) if known <= self._tree.size:
                 self._witnessed[peer] = known
-                if known < self._checkpoint.size:
+                if peer not in self._corrected and known < self._checkpoint.size:
+                    self._corrected[peer] = None
                     self._ask(peer, known)
             case Refused(code=code):
                 self._station.note("checkpoint.refused", witness=peer, code=code)
             case _:
                 self._station.note("checkpoint.unwitnessed", witness=peer)
+
+    def _verify_cosignature(self, peer: EnterpriseId, size: int, line: str) -> None:
+        """Refuse a line that would spoil our checkpoint: it must be this witness's, over it.
+
+        Raises:
+            PeerError: It is not.
+        """
+        consortium = self._station.consortium
+        if peer == HUB:
+            name, key = consortium.trust.witness_name, consortium.trust.witness_key
+        else:
+            name, key = consortium.witness_name(peer), consortium.member(peer).witness_key
+        if size == self._checkpoint.size:
+            verifier = NoteVerifier(
+                name=name, public_bytes=key, algorithm=NoteAlgorithm.COSIGNATURE_V1
+            )
+            verify_cosignature(
+                parse_note(with_signatures(self._checkpoint.note, (line,))), verifier
+            )
 
     def _add_cosignature(self, peer: EnterpriseId, size: int, line: str) -> None:
         latest = self._checkpoint

@@ -113,8 +113,8 @@ class Node:
                 self._asked(event)
             case Answered() | Unanswered():
                 self._guarded(lambda: station.settle(event))
-            case RunnerStarted(timing=timing):
-                self._dispatcher.runner_started(timing)
+            case RunnerStarted(timing=timing, life=life):
+                self._dispatcher.runner_started(timing, life)
             case RunnerAnswered(answer=answer):
                 self._guarded(lambda: self._dispatcher.runner_answered(answer))
             case RunnerLost():
@@ -145,7 +145,7 @@ class Node:
         ask_id = asked.ask_id
         match asked.request:
             case Call() as request:
-                self._provider.call(ask_id, request)
+                self._provider.call(ask_id, asked.peer, request)
             case Reading() as request:
                 self._intake.take(ask_id, request)
             case AskVoucher() as request:
@@ -153,9 +153,9 @@ class Node:
             case AddCheckpoint() as request:
                 self._logbook.cosign(ask_id, request)
             case OpenSession() as request:
-                self._provider.admittance.open_session(ask_id, request)
+                self._provider.admittance.open_session(ask_id, asked.peer, request)
             case FinishSession() as request:
-                self._provider.admittance.finish_session(ask_id, request)
+                self._provider.admittance.finish_session(ask_id, asked.peer, request)
             case AskOffer() as request:
                 self._provider.make_offer(ask_id, request)
             case ProposeLease() as request:

@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 
 from mutualedge.errors import PeerError
-from mutualedge.ledger import Close, Contradict, LeaseStatus
+from mutualedge.ledger import Close, Contradict
 from mutualedge.meter import (
     ChainPosition,
     Statement,
@@ -97,7 +97,8 @@ class Payer:
         if account is None:
             sentence = "That meter key is not one whose evidence we appraised; we owe it nothing."
             raise PeerError("meter.voucher.unknown-meter", sentence)
-        if request.through_seq <= account.signed.seq:
+        if _first_seq(request) <= account.signed.seq:
+            # Our last voucher did not arrive; with it the provider asks for the rest.
             self._station.answer(ask_id, VoucherSigned(voucher=account.voucher))
             return
         walked, position = _verify_run(lease, account, request)
@@ -189,11 +190,7 @@ class Payer:
     def check_claim(self, lease: HeldLease) -> None:
         """Contradict a one-sided claim beyond our vouchers that our own records do not bear out."""
         on_ledger = self._books.ledger.lease(lease.lease_id)
-        if (
-            on_ledger is None
-            or on_ledger.status is not LeaseStatus.CLAIMED
-            or not on_ledger.pending_microcredits
-        ):
+        if on_ledger is None or on_ledger.is_resolved or not on_ledger.pending_microcredits:
             return
         known = sum(
             walk_chain(
@@ -238,6 +235,13 @@ def _verify_run(
             sentence = "The runner's batch stands at another position than the records."
             raise PeerError("meter.batch.differs", sentence)
     return walked, position
+
+
+def _first_seq(request: AskVoucher) -> int:
+    if not request.records:
+        sentence = "A request for a voucher must hold the records it is for."
+        raise PeerError("meter.voucher.empty", sentence)
+    return parse_canonical(request.records[0], UsageRecord).seq
 
 
 def _refuse_double_charge(lease: HeldLease, walked: Walked) -> None:

@@ -56,6 +56,15 @@ from mutualedge.signing import (
 OFFER_LIFE_NS = 60 * NS_PER_S
 """An offer binds nobody; after a minute it says nothing about capacity any more."""
 
+STARTS_AHEAD_MAX_NS = 24 * 3600 * NS_PER_S
+"""A lease may be agreed a day ahead; longer would hoard places that nobody pays for."""
+
+GRACES_PER_DISPUTE = 4
+"""A claim is sent one grace after the end; it needs several to reach a ledger that was away."""
+
+REPEATS_MAX = 4
+"""Requests that may wait for one call; a requester repeats it at most three times."""
+
 LENT_MAX = 32
 """Leases lent at once; each is a reservation of the processor."""
 
@@ -177,9 +186,30 @@ class Provider:
         if terms.assurance != self._station.consortium.trust.assurance:
             sentence = "The proposal asks for an assurance level this consortium does not have."
             raise RefusedByPolicy("market.proposal.assurance", sentence)
-        if terms.ends_ns <= self._station.now_ns or len(self.leases) >= LENT_MAX:
-            sentence = f"The proposed window is over, or {LENT_MAX} leases are lent already."
+        self._verify_window(terms)
+        self._verify_settlement(terms)
+
+    def _verify_window(self, terms: Agreement) -> None:
+        now_ns = self._station.now_ns
+        is_ahead = terms.starts_ns > now_ns + STARTS_AHEAD_MAX_NS
+        if terms.ends_ns <= now_ns or is_ahead or len(self.leases) >= LENT_MAX:
+            sentence = (
+                f"The proposed window is over or starts more than a day ahead, or {LENT_MAX} "
+                "leases are lent already."
+            )
             raise RefusedByPolicy("market.proposal.window", sentence)
+
+    def _verify_settlement(self, terms: Agreement) -> None:
+        """Refuse windows under which we could not collect or claim what we are owed."""
+        settings = self._station.settings
+        least_dispute_ms = max(
+            settings.dispute_window_ms, GRACES_PER_DISPUTE * settings.settle_grace_ms
+        )
+        is_narrow = terms.dispute_window_ms < least_dispute_ms
+        is_wide = terms.window_calls > settings.window_calls or terms.window_ms > settings.window_ms
+        if is_narrow or is_wide or 2 * terms.window_ms < settings.window_ms:
+            sentence = "The proposal's voucher or dispute windows are not ones we can settle under."
+            raise RefusedByPolicy("market.proposal.settlement", sentence)
 
     def _verify_capacity(self, lease_id: LeaseId, terms: Agreement) -> None:
         """Refuse what would break a promise at any moment of the proposed window."""
@@ -214,21 +244,27 @@ class Provider:
             return
         verdict = self._dispatcher.reserve(_reservation(lease.lease_id, lease.terms))
         if isinstance(verdict, NotAdmitted):
+            self._dispatcher.make_room(lease.lease_id)
             retry_ns = self._station.settings.job_budget_ns
             self._station.after(retry_ns, partial(self._reserve, lease))
         else:
+            self._dispatcher.stop_making_room(lease.lease_id)
             self._reserved[lease.lease_id] = None
 
     def _unreserve(self, lease_id: LeaseId) -> None:
+        self._dispatcher.stop_making_room(lease_id)
         if lease_id in self._reserved:
             del self._reserved[lease_id]
             self._dispatcher.release_reservation(lease_id)
 
-    def _active(self, lease_id: LeaseId) -> HeldLease:
+    def _active(self, lease_id: LeaseId, peer: str) -> HeldLease:
         lease = self.leases.get(lease_id)
         if lease is None:
             sentence = "No such lease is lent here; propose one."
             raise PeerError("market.lease.unknown", sentence)
+        if peer != lease.terms.requester:
+            sentence = f"The lease is lent to '{lease.terms.requester}', not to '{peer}'."
+            raise PeerError("market.lease.not-yours", sentence)
         on_ledger = self._books.ledger.lease(lease_id)
         if on_ledger is None or on_ledger.status is not LeaseStatus.OPEN:
             sentence = "Our copy of the ledger does not show the lease as open; ask again."
@@ -238,13 +274,19 @@ class Provider:
             raise RefusedByPolicy("market.lease.expired", sentence)
         return lease
 
-    def call(self, ask_id: int, request: Call) -> None:
+    def call(self, ask_id: int, peer: str, request: Call) -> None:
         """Run a sealed call, or hand out the reply it already has."""
-        lease = self._active(request.lease)
+        lease = self._active(request.lease, peer)
         known = self._calls[lease.lease_id].get(request.invocation)
         if known is not None and known.session == request.session:
             self._repeat(ask_id, known)
             return
+        if known is not None and not known.reply:
+            sentence = "The invocation is being run in another session; wait for its end."
+            raise RefusedByPolicy("market.call.in-flight", sentence)
+        if self._station.now_ns + lease.terms.deadline_ns > lease.terms.ends_ns:
+            sentence = "A job that started now could end after the lease."
+            raise RefusedByPolicy("market.lease.ending", sentence)
         session = self.admittance.find(request.lease, request.session)
         if not session.is_ready:
             raise PeerError("session.unfinished", "The handshake is not finished; send message 3.")
@@ -257,8 +299,10 @@ class Provider:
     def _repeat(self, ask_id: int, known: _CallState) -> None:
         if known.reply:
             self._station.answer(ask_id, CallDone(record=known.reply))
-        else:
+        elif len(known.ask_ids) < REPEATS_MAX:
             known.ask_ids.append(ask_id)
+        else:
+            raise RefusedByPolicy("market.call.in-flight", "The call is being run; wait for it.")
 
     def _check_window(self, lease: HeldLease) -> None:
         """Stop at W: what is unsigned is what we may lose."""
@@ -279,7 +323,7 @@ class Provider:
             session=request.session,
             invocation=request.invocation,
             record=request.record,
-            billable=request.invocation not in lease.paid and request.invocation not in calls,
+            billable=request.invocation not in lease.paid,
         )
         state = _CallState(session=request.session, ask_ids=[ask_id])
         on_answer = partial(self._on_executed, lease, request.invocation, state)
@@ -305,8 +349,9 @@ class Provider:
         reason: NotReleased | None,
     ) -> None:
         """Refuse what a lease promised; too fast is the requester's fault, the rest is ours."""
-        code = reason.code if reason else "node.runner.absent"
-        sentence = reason.sentence if reason else "The runner is being restarted; ask again."
+        absent = "market.lease.not-reserved" if self._dispatcher.is_ready else "node.runner.absent"
+        code = reason.code if reason else absent
+        sentence = reason.sentence if reason else "What we promised is not there yet; ask again."
         breach = None
         if reason is None:
             record = Breach(lease=lease.lease_id, invocation=invocation, code=code)
@@ -321,7 +366,9 @@ class Provider:
         answer: RunnerAnswer,
     ) -> None:
         if not isinstance(answer, Executed):
-            self._calls.get(lease.lease_id, {}).pop(invocation, None)
+            calls = self._calls.get(lease.lease_id, {})
+            if calls.get(invocation) is state:
+                del calls[invocation]
             for ask_id in state.ask_ids:
                 refuse(self._station, ask_id, answer)
             return

@@ -46,11 +46,15 @@ class Lending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Borrowing:
-    """From whom this node borrows, and the shape of the leases it proposes."""
+    """From whom this node borrows, the shape of the leases it proposes, and what it pays at most.
+
+    ``price_max_microcredits`` is for one millisecond of reserved time.
+    """
 
     providers: tuple[EnterpriseId, ...]
     lease_ms: int
     renew_before_ms: int
+    price_max_microcredits: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +142,9 @@ class Station:
         """Reply to a request."""
         self.effects.outputs.append(Answer(ask_id=ask_id, reply=reply))
 
-    def order(self, order: RunnerOrder) -> None:
-        """Hand the runner an order."""
-        self.effects.outputs.append(Order(order=order))
+    def order(self, order: RunnerOrder, life: int) -> None:
+        """Hand the runner of this life an order."""
+        self.effects.outputs.append(Order(order=order, life=life))
 
     def note(self, name: str, **fields: str | int) -> None:
         """Tell the operator; names are ``noun.verb_past``."""

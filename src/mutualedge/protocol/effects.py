@@ -35,9 +35,13 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerStarted:
-    """A runner process is up, knows nothing yet, and says what timing it has."""
+    """A runner process is up, knows nothing yet, and says what timing it has.
+
+    ``life`` numbers the runners of one node process; orders name the one they are for.
+    """
 
     timing: str
+    life: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +93,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Hand the runner an order."""
+    """Hand the runner of this life an order; one for a runner that is gone is dropped."""
 
     order: RunnerOrder
+    life: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -190,7 +190,7 @@ def parse_order(body: bytes) -> RunnerOrder:
     """
     try:
         return _orders.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PeerError("protocol.frame.malformed", f"Not an order: {error}.") from error
 
 
@@ -202,5 +202,5 @@ def parse_answer(body: bytes) -> RunnerAnswer:
     """
     try:
         return _answers.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PeerError("protocol.frame.malformed", f"Not an answer: {error}.") from error

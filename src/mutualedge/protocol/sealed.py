@@ -52,6 +52,6 @@ def parse_sealed(raw: bytes, kind: type[T]) -> T:
     decoder = _decoders.setdefault(kind, msgspec.msgpack.Decoder(kind))
     try:
         return decoder.decode(raw)  # type: ignore[return-value]  # a decoder of `kind`
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         sentence = f"The peer's session content is not a {kind.__name__}: {error}."
         raise PeerError("protocol.sealed.malformed", sentence) from error

@@ -63,8 +63,11 @@ from mutualedge.signing import (
     parse_canonical,
 )
 
-SESSIONS_MAX = 64
-"""Sessions at once; the oldest is dropped, and its requester opens a new one when told."""
+SESSIONS_PER_LEASE = 8
+"""Sessions of one lease at once; its oldest goes first, so that nobody crowds out another."""
+
+SESSIONS_MAX = 32 * SESSIONS_PER_LEASE
+"""Sessions at once, for as many leases as a node lends."""
 
 
 EXECUTION_SHARE_PERCENT = 50
@@ -224,6 +227,9 @@ class Runner:
         )
 
     def _remember(self, session_id: int, session: _Session) -> None:
+        same = [each for each, held in self._sessions.items() if held.lease == session.lease]
+        for each in same[: max(0, len(same) + 1 - SESSIONS_PER_LEASE)]:
+            del self._sessions[each]
         while len(self._sessions) >= SESSIONS_MAX:
             del self._sessions[next(iter(self._sessions))]
         self._sessions[session_id] = session
@@ -242,7 +248,7 @@ class Runner:
         session.sealer, session.opener, session.secret = keys.sealer, keys.opener, keys.secret
         try:
             opening = msgspec.msgpack.decode(payload, type=Envelope)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             sentence = f"Message 3 must carry the opening voucher: {error}."
             raise PeerError("session.opening.malformed", sentence) from error
         return ResponderFinished(session=order.session, opening=opening)

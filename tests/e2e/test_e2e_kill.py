@@ -1,0 +1,102 @@
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from mutualedge.app.founding import HUB
+from mutualedge.app.local import ERRORS_FILE
+from mutualedge.model import DeviceId, EnterpriseId
+from tests.e2e.chaos import rage
+from tests.e2e.plant import BAKERY, Plant, descendants, kill_process, plant
+
+pytestmark = pytest.mark.e2e
+
+KILLS = 100
+SEED = 20
+STORM_S_MAX = 150.0
+SLACK_S = 90.0
+"""Other tests run on the same processors at the same time."""
+
+OFFLOADED_MIN = 20
+"""A storm in which the harbour hardly worked would prove nothing."""
+
+
+def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
+    """Whatever is killed at whatever moment: all that was acknowledged is accounted for, once."""
+    outcome = asyncio.run(rage(tmp_path / "trial", KILLS, SEED))
+    assert outcome.broken == []
+    assert outcome.audit == "proved"
+    assert sum(outcome.killed.values()) >= KILLS
+    assert {name.split()[0] for name in outcome.killed} == {"bakery", "harbour", "hub"}
+    assert outcome.devices["offloaded"] >= OFFLOADED_MIN
+    assert outcome.posted_microcredits > 0
+    assert outcome.elapsed_s <= STORM_S_MAX + SLACK_S
+
+
+def child_of(founded: Plant, name: EnterpriseId, program: str) -> int:
+    below = descendants(founded.children[name].pid)
+    return [pid for pid, command in below if program in command][-1]
+
+
+@pytest.mark.parametrize("name", [BAKERY, HUB])
+def test_a_process_ends_with_its_nats_server(tmp_path: Path, name: EnterpriseId) -> None:
+    """Without its server a process is deaf: it says so and ends, for a supervisor to start it."""
+
+    async def main() -> str:
+        async with plant(tmp_path / "trial") as founded:
+            await founded.start(name)
+            kill_process(child_of(founded, name, "nats-server"))
+            async with asyncio.timeout(20):
+                assert await founded.children[name].wait() == 70
+            await founded.start(name)
+            assert await founded.stop(name) == 0
+            return (founded.own(name) / ERRORS_FILE).read_text()
+
+    said = asyncio.run(main())
+    assert said == (
+        "mutualedge: Our NATS server ended by itself (status -9); start this process again. "
+        "[nats.server.ended]\n"
+    )
+
+
+def test_a_killed_runner_is_replaced_by_its_node(tmp_path: Path) -> None:
+    """The node starts another runner by itself and goes on scoring."""
+
+    async def main() -> None:
+        async with plant(tmp_path / "trial") as founded:
+            await founded.start(BAKERY)
+            await founded.wait_note(BAKERY, "runner.started")
+            kill_process(child_of(founded, BAKERY, "runner_process"))
+            ended = await founded.wait_note(BAKERY, "runner.ended")
+            assert str(signal.SIGKILL.value) in str(ended["status"]) or ended["status"] == "137"
+            await founded.wait_note(BAKERY, "runner.started", beyond=1)
+            async with await founded.connect_device() as device:
+                scored = await device.score(DeviceId("oven-1"), [41.7], deadline_s=5.0)
+                assert scored.placed == BAKERY
+
+    asyncio.run(main())
+
+
+def test_a_killed_node_leaves_no_process_behind(tmp_path: Path) -> None:
+    """Server and runner die with their node, so that the next one finds ports and store free."""
+
+    async def main() -> None:
+        async with plant(tmp_path / "trial") as founded:
+            await founded.start(BAKERY)
+            await founded.wait_note(BAKERY, "runner.started")
+            below = [pid for pid, _ in descendants(founded.children[BAKERY].pid)]
+            assert len(below) >= 2
+            founded.kill(BAKERY)
+            await founded.until(lambda: not any(map(is_running, below)), 20)
+
+    asyncio.run(main())
+
+
+def is_running(process_id: int) -> bool:
+    """Tell a process from one that is gone, or only waits to be noticed."""
+    try:
+        stat = Path(f"/proc/{process_id}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
