@@ -101,7 +101,10 @@ SESSION_TIMEOUT_S = 30.0
 def founding() -> Founding:
     """Return two enterprises, of which one borrows all it needs."""
     borrowing = BorrowingSettings(
-        providers=(LENDER,), lease_ms=Milliseconds(LEASE_MS), renew_before_ms=Milliseconds(0)
+        providers=(LENDER,),
+        lease_ms=Milliseconds(LEASE_MS),
+        renew_before_ms=Milliseconds(0),
+        price_max_microcredits=LENDING.price_microcredits,
     )
     return Founding(
         consortium=EnterpriseId("bench"),

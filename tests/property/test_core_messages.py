@@ -6,7 +6,7 @@ from functools import cache
 from typing import TypeVar, get_args
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import inspect
 

@@ -235,6 +235,10 @@ class Side:
                     self.notes.append(output)
         return self.effects
 
+    def later(self, action: Callable[[], object]) -> None:
+        """Have the node do something of its own accord at its next timer."""
+        self.node._station.after(0, lambda: (action(), None)[1])
+
     def ask(self, request: Request, peer: str = "device", on_reply: OnReply | None = None) -> int:
         self._ask_count += 1
         if on_reply is not None:
@@ -329,7 +333,9 @@ class World:
         self.run(20)
         self.sides[CANDY] = self.candy
 
-    def read(self, number: int, device: str = "press", *, remaining_ms: int = REMAINING_MS) -> Reply:
+    def read(
+        self, number: int, device: str = "press", *, remaining_ms: int = REMAINING_MS
+    ) -> Reply:
         """Return what candy answers one reading, and let the next slot of the lease come."""
         request = reading_of(number, device, remaining_ms=remaining_ms)
         ask_id = self.candy.ask(request)

@@ -7,7 +7,15 @@ from mutualedge.errors import PeerError
 from mutualedge.market import CALLS_MAX, WINDOW_CALLS_MAX, Agreement, verify_agreement
 from mutualedge.model import NS_PER_MS, EnterpriseId, NodeId, format_instant
 from mutualedge.signing import Envelope, canonical_bytes, parse_canonical, sign_record
-from tests.unit.ledger_world import ACME, BOLT, START_NS, consortium, settlement_key, sign_terms, terms
+from tests.unit.ledger_world import (
+    ACME,
+    BOLT,
+    START_NS,
+    consortium,
+    settlement_key,
+    sign_terms,
+    terms,
+)
 
 
 def changed(**changes: object) -> bytes:

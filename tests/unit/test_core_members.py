@@ -47,7 +47,8 @@ def test_a_trust_file_that_all_signed_is_the_consortium() -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "needed"), [(1, 1), (2, 2), (3, 3), (4, 3), (5, 4), (6, 5), (7, 5), (9, 7), (64, 43)]
+    ("members", "needed"),
+    [(1, 1), (2, 2), (3, 3), (4, 3), (5, 4), (6, 5), (7, 5), (9, 7), (64, 43)],
 )
 def test_more_than_two_thirds_is_meant_strictly(members: int, needed: int) -> None:
     """Exactly two thirds is not enough, and one more is."""

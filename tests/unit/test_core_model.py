@@ -82,7 +82,9 @@ def test_a_name_has_one_spelling(name: str) -> None:
     assert not accepts(DeviceName, name)
 
 
-@pytest.mark.parametrize("digest", ["", "ab" * 31, "AB" * 32, "ab" * 33, "zz" * 32, "ab" * 32 + "\n"])
+@pytest.mark.parametrize(
+    "digest", ["", "ab" * 31, "AB" * 32, "ab" * 33, "zz" * 32, "ab" * 32 + "\n"]
+)
 def test_a_digest_has_one_spelling(digest: str) -> None:
     """64 lower-case hexadecimal digits."""
     assert accepts(HexDigest, "ab" * 32)

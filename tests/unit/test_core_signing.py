@@ -113,9 +113,7 @@ def test_every_demanded_signature_counts() -> None:
 
 def test_a_type_cannot_be_swapped() -> None:
     """Bytes signed as one kind of record are not accepted as another."""
-    envelope = msgspec.structs.replace(
-        sign_record(LINE, ALICE), payload_type=media_type(Envelope)
-    )
+    envelope = msgspec.structs.replace(sign_record(LINE, ALICE), payload_type=media_type(Envelope))
     assert code_of_verifying(envelope, ALICE) == "signing.envelope.type"
     renamed = msgspec.structs.replace(envelope, payload_type=media_type(StatementLine))
     assert verify_record(renamed, StatementLine, ALICE.public_bytes) == LINE

@@ -48,7 +48,13 @@ from mutualedge.protocol import (
     parse_sealed,
 )
 from mutualedge.runner import Runner
-from mutualedge.session import Initiator, RecordKind, SessionKeys, content_digest, handshake_prologue
+from mutualedge.session import (
+    Initiator,
+    RecordKind,
+    SessionKeys,
+    content_digest,
+    handshake_prologue,
+)
 from mutualedge.signing import Envelope, digest_of, key_id_of, parse_canonical, sign_record
 from tests.simulation.founding import keys_of
 from tests.simulation.schedule import START_NS
@@ -151,9 +157,7 @@ def opening_order(agreement: Envelope, initiator: Initiator, session: int = 1) -
 
 def connect(runner: Runner, agreement: Envelope, session: int = 1) -> Caller:
     initiator = new_initiator(agreement)
-    opened = expect(
-        runner.handle(opening_order(agreement, initiator, session)), ResponderOpened
-    )
+    opened = expect(runner.handle(opening_order(agreement, initiator, session)), ResponderOpened)
     hello = parse_sealed(initiator.read_message_2(opened.message), RunnerHello)
     lease = LeaseId(agreement.payload_digest)
     voucher = CHAIN_START.voucher(lease, hello.meter_key, keys_of(CANDY).settlement)

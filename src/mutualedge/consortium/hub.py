@@ -40,7 +40,7 @@ MEMPOOL_MAX = 1024
 
 
 REPLY_BYTES_MAX = 768 << 10
-"""Bytes of blocks in one reply: one message carries 1 MiB, one block at most half of that."""
+"""Bytes of blocks in one reply: one message carries 1 MiB, one block is below this."""
 
 RECENT_BLOCKS = 256
 """Blocks kept in memory; older ones are read from their rows, which are long durable."""

@@ -23,8 +23,8 @@ from mutualedge.signing import Envelope, canonical_bytes
 COMMANDS_MAX = 256
 """Commands of one block; at up to four signature checks each, a follower needs 0.2 s for it."""
 
-BLOCK_BYTES_MAX = 512 << 10
-"""Half of what one message carries, so that any block reaches its followers with its signatures."""
+BLOCK_BYTES_MAX = 640 << 10
+"""A message carries 1 MiB, so any block reaches its followers, its signatures beside it."""
 
 OUTCOME_BYTES_MAX = SENTENCE_BYTES_MAX + 240
 """Room for one outcome in a block: its sentence, id (32), code (64), height and field names."""

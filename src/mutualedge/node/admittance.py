@@ -75,10 +75,7 @@ class Admittance:
     def open_session(self, ask_id: int, peer: str, request: OpenSession) -> None:
         """Have the runner answer message 1 of a handshake for an open lease."""
         lease = self._find_active(request.lease, peer)
-        if self._handshakes.get(lease.lease_id, 0) >= HANDSHAKES_MAX:
-            sentence = f"{HANDSHAKES_MAX} handshakes of this lease are under way; wait for them."
-            raise RefusedByPolicy("session.busy", sentence)
-        self._handshakes[lease.lease_id] = self._handshakes.get(lease.lease_id, 0) + 1
+        self._begin_step(lease.lease_id)
         now_ms = self._station.now_ns // NS_PER_MS
         self._last_session = max(self._last_session + 1, now_ms)
         order = OpenResponder(
@@ -90,10 +87,20 @@ class Admittance:
         )
         self._dispatcher.order(order, partial(self._on_opened, ask_id, lease))
 
+    def _begin_step(self, lease_id: LeaseId) -> None:
+        under_way = self._handshakes.get(lease_id, 0)
+        if under_way >= HANDSHAKES_MAX:
+            sentence = f"{HANDSHAKES_MAX} handshakes of this lease are under way; wait for them."
+            raise RefusedByPolicy("session.busy", sentence)
+        self._handshakes[lease_id] = under_way + 1
+
+    def _end_step(self, lease_id: LeaseId) -> None:
+        self._handshakes[lease_id] -= 1
+        if not self._handshakes[lease_id]:
+            del self._handshakes[lease_id]
+
     def _on_opened(self, ask_id: int, lease: HeldLease, answer: RunnerAnswer) -> None:
-        self._handshakes[lease.lease_id] -= 1
-        if not self._handshakes[lease.lease_id]:
-            del self._handshakes[lease.lease_id]
+        self._end_step(lease.lease_id)
         if not isinstance(answer, ResponderOpened):
             refuse(self._station, ask_id, answer)
             return
@@ -142,6 +149,7 @@ class Admittance:
         """Have the runner take message 3; inside is the voucher that opens the account."""
         self._find_active(request.lease, peer)
         session = self.find(request.lease, request.session)
+        self._begin_step(request.lease)
         order = FinishResponder(session=request.session, message=request.message)
         self._dispatcher.order(order, partial(self._on_finished, ask_id, peer, session))
 
@@ -158,6 +166,7 @@ class Admittance:
         return session
 
     def _on_finished(self, ask_id: int, peer: str, session: Session, answer: RunnerAnswer) -> None:
+        self._end_step(session.lease_id)
         if not isinstance(answer, ResponderFinished):
             refuse(self._station, ask_id, answer)
             return

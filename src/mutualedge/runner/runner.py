@@ -244,13 +244,13 @@ class Runner:
     def _finish(self, order: FinishResponder) -> ResponderFinished:
         session = self._session(order.session)
         payload = session.responder.read_message_3(order.message)
-        keys = session.responder.split()
-        session.sealer, session.opener, session.secret = keys.sealer, keys.opener, keys.secret
         try:
             opening = msgspec.msgpack.decode(payload, type=Envelope)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             sentence = f"Message 3 must carry the opening voucher: {error}."
             raise PeerError("session.opening.malformed", sentence) from error
+        keys = session.responder.split()
+        session.sealer, session.opener, session.secret = keys.sealer, keys.opener, keys.secret
         return ResponderFinished(session=order.session, opening=opening)
 
     def _execute(self, order: Execute) -> Executed:

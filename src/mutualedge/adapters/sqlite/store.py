@@ -7,11 +7,12 @@ Write-ahead log with ``synchronous=FULL``: a commit survives loss of power once 
 import fcntl
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from mutualedge.errors import CorruptState, UsageError
+from mutualedge.errors import CorruptState, MutualEdgeError, UsageError
 from mutualedge.protocol import Write
 
 APPLICATION_ID = 0x4D454447
@@ -45,9 +46,9 @@ class SqliteStore:
         try:
             self._connection = _connect(path, read_only=read_only)
             self._reader = _connect(path, read_only=True)
-        except sqlite3.DatabaseError as error:
+        except MutualEdgeError:
             self._release()
-            raise _translated(path, error) from error
+            raise
 
     def commit(self, writes: Iterable[Write]) -> None:
         """Make all of these rows durable, or none.
@@ -70,19 +71,29 @@ class SqliteStore:
     def get(self, bucket: str, key: str) -> bytes | None:
         """Return one row's value."""
         query = "SELECT value FROM row WHERE bucket = ? AND key = ?"
-        found: tuple[bytes] | None = self._reader.execute(query, (bucket, key)).fetchone()
+        with self._reading():
+            found: tuple[bytes] | None = self._reader.execute(query, (bucket, key)).fetchone()
         return found[0] if found else None
 
     def scan(self, bucket: str, prefix: str = "") -> Iterator[tuple[str, bytes]]:
         """Yield (key, value) in key order, of keys that begin with ``prefix``."""
         query = "SELECT key, value FROM row WHERE bucket = ? AND key >= ? AND key < ? ORDER BY key"
-        yield from self._reader.execute(query, (bucket, prefix, prefix + "\U0010ffff"))
+        with self._reading():
+            yield from self._reader.execute(query, (bucket, prefix, prefix + "\U0010ffff"))
 
     def last_key(self, bucket: str) -> str | None:
         """Return the greatest key."""
         query = "SELECT max(key) FROM row WHERE bucket = ?"
-        found: tuple[str | None] = self._reader.execute(query, (bucket,)).fetchone()
+        with self._reading():
+            found: tuple[str | None] = self._reader.execute(query, (bucket,)).fetchone()
         return found[0]
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise _translated(self._path, error) from error
 
     def close(self) -> None:
         """Let others write the file."""
@@ -109,8 +120,12 @@ class SqliteStore:
 
 
 def _take_lock(path: Path) -> IO[bytes]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_suffix(path.suffix + ".lock").open("wb")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_suffix(path.suffix + ".lock").open("wb")
+    except OSError as error:
+        sentence = f"{path} cannot be opened ({error.strerror}); check the folder's permissions."
+        raise UsageError("store.file.unusable", sentence) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -122,29 +137,38 @@ def _take_lock(path: Path) -> IO[bytes]:
 
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     mode = "ro" if read_only else "rwc"
-    connection = sqlite3.connect(
-        f"{path.resolve().as_uri()}?mode={mode}",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-        timeout=BUSY_TIMEOUT_MS / 1000,
-    )
-    if not read_only:
-        _prepare(path, connection)
+    connection = None
+    try:
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=BUSY_TIMEOUT_MS / 1000,
+        )
+        _prepare(path, connection, read_only=read_only)
+    except (sqlite3.DatabaseError, CorruptState) as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, CorruptState):
+            raise
+        raise _translated(path, error) from error
     return connection
 
 
-def _prepare(path: Path, connection: sqlite3.Connection) -> None:
+def _prepare(path: Path, connection: sqlite3.Connection, *, read_only: bool) -> None:
+    """Verify that the file is ours; make its table if it is new."""
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if tables and (application_id, version) != (APPLICATION_ID, SCHEMA_VERSION):
-        connection.close()
         sentence = (
             f"{path} is not a Mutual Edge store of version {SCHEMA_VERSION} (it says version "
             f"{version}); use the release that wrote it or restore a backup."
         )
         raise CorruptState("store.file.foreign", sentence)
+    if read_only:
+        return
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     if not tables:
