@@ -235,9 +235,9 @@ class Side:
                     self.notes.append(output)
         return self.effects
 
-    def later(self, action: Callable[[], object]) -> None:
+    def later(self, action: Callable[[], None]) -> None:
         """Have the node do something of its own accord at its next timer."""
-        self.node._station.after(0, lambda: (action(), None)[1])
+        self.node._station.after(0, action)
 
     def ask(self, request: Request, peer: str = "device", on_reply: OnReply | None = None) -> int:
         self._ask_count += 1
@@ -294,6 +294,8 @@ class World:
         sender, ask = self.queue.popleft()
         if isinstance(ask.request, self.holding):
             self.held.append((sender, ask))
+        elif ask.peer not in self.sides:
+            self.time_out(sender, ask)
         else:
             self.deliver(sender, ask)
         return True
