@@ -279,7 +279,6 @@ def used_store(folder: Path) -> Path:
     return asyncio.run(main())
 
 
-@pytest.mark.xfail(reason="SqliteStore does not translate errors of its reads")
 def test_damaged_pages_stop_the_node_with_a_sentence(tmp_path: Path) -> None:
     """Pages that cannot be read are not guessed: the node stops until a backup is restored."""
     store = used_store(tmp_path / "trial")

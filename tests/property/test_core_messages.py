@@ -1,4 +1,4 @@
-"""Laws of what is said: every message and frame comes back as it was, and no bytes crash a reader."""
+"""Laws of what is said: every message comes back as it was, and no bytes crash a reader."""
 
 import string
 from collections.abc import Callable
@@ -50,7 +50,7 @@ PATTERNS = {
 }
 
 
-def values_of(kind: inspect.Type) -> st.SearchStrategy[object]:
+def values_of(kind: inspect.Type) -> st.SearchStrategy[object]:  # noqa: PLR0911  # one per type
     """Return every value of a message field's type, by the bounds the type itself declares."""
     match kind:
         case inspect.StructType():
@@ -156,7 +156,9 @@ def test_every_answer_comes_back(answer: RunnerAnswer) -> None:
 
 
 @given(sealed)
-def test_every_sealed_content_comes_back(content: RunnerHello | SealedRequest | SealedReply) -> None:
+def test_every_sealed_content_comes_back(
+    content: RunnerHello | SealedRequest | SealedReply,
+) -> None:
     """What was sealed is what is read, as its own kind only."""
     assert parse_sealed(encode_sealed(content), type(content)) == content
 

@@ -4,7 +4,14 @@ import msgspec
 import pytest
 
 from mutualedge.ledger import Claim, LeaseStatus
-from mutualedge.meter import ChainPosition, RecordBatch, Statement, UsageRecord, Voucher, position_of
+from mutualedge.meter import (
+    ChainPosition,
+    RecordBatch,
+    Statement,
+    UsageRecord,
+    Voucher,
+    position_of,
+)
 from mutualedge.model import NS_PER_MS, Digest, LeaseId, Microcredits
 from mutualedge.protocol import (
     AskOffer,
@@ -85,9 +92,7 @@ def test_received_calls_are_signed_for() -> None:
     assert isinstance(reply, VoucherSigned)
     voucher = verify_record(reply.voucher, Voucher, keys_of(CANDY).settlement.public_bytes)
     assert request.batch is not None
-    assert position_of(voucher) == position_of(
-        parse_canonical(request.batch.payload, RecordBatch)
-    )
+    assert position_of(voucher) == position_of(parse_canonical(request.batch.payload, RecordBatch))
     assert voucher.total_microcredits == HALF_WINDOW * CALL_MICROCREDITS
 
 
@@ -178,9 +183,7 @@ def test_a_batch_elsewhere_is_not_signed() -> None:
     )
     moved = msgspec.structs.replace(request, batch=ahead.batch(lease, key))
     assert refusal_of(world, moved) == "meter.batch.differs"
-    stranger = msgspec.structs.replace(
-        request, batch=ahead.batch(lease, keys_of(FORGE).settlement)
-    )
+    stranger = msgspec.structs.replace(request, batch=ahead.batch(lease, keys_of(FORGE).settlement))
     assert refusal_of(world, stranger) == "signing.envelope.unsigned"
 
 

@@ -1,4 +1,4 @@
-"""The borrowing side's calls: booked, sealed, repeated as one question, and believed when proved."""
+"""The borrowing side's calls: booked, sealed, one question when repeated, believed if proved."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The borrowing side before it says anything secret: evidence that does not convince gets nothing."""
+"""The borrowing side before it says anything secret: weak evidence gets nothing."""
 
 from collections.abc import Callable
 

@@ -31,6 +31,9 @@ from mutualedge.tlog import with_signatures
 def export_part(store: StoreView, enterprise: EnterpriseId) -> Iterator[BundleItem]:
     """Yield what one enterprise contributes: its leases, its log, its copy of the ledger.
 
+    Yields:
+        Lines of a bundle, in no particular order.
+
     Raises:
         CorruptState: A row the log points to is missing.
     """
@@ -96,6 +99,9 @@ def bundle_lines(
         trust: The trust file.
         parts: One per contributing enterprise.
         now_ns: When it is exported; the one thing in the file nobody signs.
+
+    Yields:
+        The header line, then every other, each with its newline.
     """
     items: dict[bytes, BundleItem] = {
         canonical_bytes(TrustItem(trust=trust)): TrustItem(trust=trust)
