@@ -380,7 +380,7 @@ def test_message_three_must_open_the_account(payload: bytes) -> None:
     message = initiator.write_message_3(payload)
     order = FinishResponder(session=1, message=message)
     assert refused(runner, order) == "session.opening.malformed"
-    caller = Caller(runner, 1, LeaseId(agreement.payload_digest), initiator.split(), None)  # type: ignore[arg-type]
+    caller = Caller(runner, 1, LeaseId(agreement.payload_digest), initiator.split(), None)
     assert refused(runner, caller.order(1)) == "session.unfinished"
 
 
