@@ -34,7 +34,7 @@ from mutualedge.node.leases import BORROWED, LeaseRow
 from mutualedge.protocol import READINGS_MAX
 from mutualedge.signing import Envelope
 
-TURNS = 300
+TURNS = 600
 WARM_UP_TURNS = 200
 """Until connections, caches and the functions' compiled paths have settled."""
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from mutualedge.app.devices import DeviceClient, new_invocation
-from mutualedge.app.founding import HUB, _free_port
+from mutualedge.app.founding import _free_port
 from mutualedge.app.local import ERRORS_FILE
 from mutualedge.errors import MutualEdgeError, RefusedByPolicy
 from mutualedge.model import DeviceId, EnterpriseId, InvocationId, Milliseconds
@@ -113,14 +113,11 @@ class Storm:
     load: Load
     killed: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
-    is_over: bool = False
 
     async def keep(self, name: EnterpriseId) -> None:
         """Start a process again whenever it ended, as its supervisor does."""
         while True:
             status = await self.founded.children[name].wait()
-            if self.is_over:
-                return
             self.ended[f"{name} {status}"] += 1
             await asyncio.sleep(RESTART_AFTER_S)
             await self.founded.spawn(name)
@@ -192,11 +189,10 @@ async def rage(folder: Path, kills: int, seed: int) -> Outcome:
                 running.create_task(load.drive(client, device, random.Random(f"{seed} {number}")))
             await storm.blow(kills)
             load.is_over = True
-            storm.is_over = True
-            await calm(founded)
+            await stop_borrowing(founded)
+            await founded.until(lambda: is_settled(founded), SETTLE_TIMEOUT_S)
             for task in keeping:
                 task.cancel()
-        await founded.until(lambda: is_settled(founded), SETTLE_TIMEOUT_S)
         await founded.stop_all()
         return judged(founded, storm, load, seed, time.monotonic() - started_s)
 
@@ -213,14 +209,10 @@ def tell_bakery(founded: Plant) -> None:
     founded.tell(BAKERY, msgspec.structs.replace(told, timing=timing, client_port=port))
 
 
-async def calm(founded: Plant) -> None:
-    """Bring every process up once more; the bakery borrows no further."""
-    await founded.stop(BAKERY)
+async def stop_borrowing(founded: Plant) -> None:
+    """End the bakery; whoever keeps it starts it again, and it borrows no further."""
     founded.tell(BAKERY, msgspec.structs.replace(founded.told(BAKERY), borrowing=None))
-    for name in (HUB, BAKERY, HARBOUR):
-        child = founded.children[name]
-        while child.returncode is not None or not await founded.wait_ready(name, child):
-            child = await founded.spawn(name)
+    await founded.stop(BAKERY)
 
 
 def judged(founded: Plant, storm: Storm, load: Load, seed: int, elapsed_s: float) -> Outcome:

@@ -36,7 +36,6 @@ POLL_S = 0.02
 
 TIMING = msgspec.structs.replace(
     demo.TIMING,
-    dispute_window_ms=Milliseconds(2_000),
     checkpoint_every_ms=Milliseconds(300),
     request_timeout_ms=Milliseconds(1_000),
 )

@@ -1,14 +1,30 @@
 import asyncio
+import contextlib
 import signal
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from mutualedge.adapters.sqlite import SqliteStore
+from mutualedge.app.files import STORE_FILE
 from mutualedge.app.founding import HUB
 from mutualedge.app.local import ERRORS_FILE
+from mutualedge.errors import MutualEdgeError
 from mutualedge.model import DeviceId, EnterpriseId
+from mutualedge.node.logbook import CheckpointRow
+from mutualedge.protocol import Write
 from tests.e2e.chaos import rage
-from tests.e2e.plant import BAKERY, Plant, descendants, kill_process, plant
+from tests.e2e.plant import (
+    BAKERY,
+    HARBOUR,
+    Plant,
+    descendants,
+    kill_process,
+    plant,
+    start_all,
+)
+from tests.e2e.settlement import is_cosigned
 
 pytestmark = pytest.mark.e2e
 
@@ -22,6 +38,7 @@ OFFLOADED_MIN = 20
 """A storm in which the harbour hardly worked would prove nothing."""
 
 
+@pytest.mark.slow
 def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     """Whatever is killed at whatever moment: all that was acknowledged is accounted for, once."""
     outcome = asyncio.run(rage(tmp_path / "trial", KILLS, SEED))
@@ -91,6 +108,47 @@ def test_a_killed_node_leaves_no_process_behind(tmp_path: Path) -> None:
             await founded.until(lambda: not any(map(is_running, below)), 20)
 
     asyncio.run(main())
+
+
+def test_a_cosignature_lost_in_a_crash_is_asked_for_again(tmp_path: Path) -> None:
+    """A witness that cosigned while we died is asked again: the log is quiet, not unproved."""
+
+    async def main() -> None:
+        async with plant(tmp_path / "trial", lease_ms=120_000) as founded:
+            founded.fill(BAKERY)
+            await start_all(founded)
+            await score_away(founded)
+            await founded.until(lambda: has_cosignatures(founded), 30)
+            await founded.stop(HARBOUR)
+            forget_cosignatures(founded)
+            await founded.start(HARBOUR)
+            await founded.until(lambda: has_cosignatures(founded), 10)
+
+    asyncio.run(main())
+
+
+async def score_away(founded: Plant) -> None:
+    """Have the harbour score one reading, so that its log has an entry."""
+    async with asyncio.timeout(30), await founded.connect_device() as device:
+        while not founded.notes(HARBOUR, "voucher.received"):
+            with contextlib.suppress(MutualEdgeError):
+                await device.score(DeviceId("oven-1"), [41.7], deadline_s=2.0)
+            await asyncio.sleep(0.5)
+
+
+def has_cosignatures(founded: Plant) -> bool:
+    with founded.store(HARBOUR) as store:
+        return store.last_key("entry") is not None and is_cosigned(store)
+
+
+def forget_cosignatures(founded: Plant) -> None:
+    """Leave the store as a node leaves it that is killed before the witnesses' answers arrive."""
+    with SqliteStore(founded.own(HARBOUR) / STORE_FILE) as store:
+        raw = store.get("checkpoint", "latest")
+        assert raw is not None, "the log was published"
+        row = msgspec.msgpack.decode(raw, type=CheckpointRow)
+        bare = msgspec.structs.replace(row, cosignatures=())
+        store.commit([Write(bucket="checkpoint", key="latest", value=msgspec.msgpack.encode(bare))])
 
 
 def is_running(process_id: int) -> bool:

@@ -36,7 +36,8 @@ NAMES = ("candy", "forge", "harbour", "mill", "press", "quarry", "tannery")
 JOB_NS = 5 * NS_PER_MS
 DEADLINE_NS = 34 * NS_PER_MS
 BURST_NS = 1440 * NS_PER_S
-DEVICES = 6
+READINGS_A_DAY = 1020
+"""Over all members; a day of 60 bursts then has at least this many invocations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,7 @@ class World:
             job_ns=JOB_NS,
         )
         self.truth.watch(name, process, runner)
-        for device in range(DEVICES):
+        for device in range(-(-READINGS_A_DAY // (60 * len(self.names)))):
             start_ns = START_NS + 60 * NS_PER_S + index * BURST_NS // len(self.names)
             device_id = DeviceId(f"{name}-d{device}")
             self._read_at(start_ns, name, device_id)

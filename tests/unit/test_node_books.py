@@ -275,6 +275,18 @@ def test_a_block_with_another_outcome_is_not_applied() -> None:
     assert codes == {"ledger.block.outcomes"}
 
 
+def test_a_block_in_anothers_place_is_not_taken() -> None:
+    """A hub that answers with other heights than asked for is noted; nothing is applied."""
+    world = quiet_world()
+    world.bend = lambda reply: (
+        replace_blocks(reply, reply.blocks * 2) if isinstance(reply, Blocks) else reply
+    )
+    world.run(2_000)
+    codes = {note["code"] for note in world.candy.noted("peer.faulted")}
+    assert codes == {"ledger.block.misplaced"}
+    assert world.candy.node.snapshot().ledger_height <= 1
+
+
 def test_a_member_that_is_away_does_not_stop_the_others() -> None:
     """Blocks are followed and acted on although some member countersigns nothing."""
     world = quiet_world()

@@ -137,6 +137,18 @@ def test_other_terms_than_proposed_are_not_accepted() -> None:
     assert dict(world.candy.store.scan("borrowed")) == {}
 
 
+def test_an_older_agreement_is_not_taken_for_a_new_one() -> None:
+    """A provider that answers a proposal with a lease signed before gets no second one."""
+    world = open_world()
+    first = world.candy.lease
+    old = LeaseSigned(agreement=first.agreement)
+    world.bend = lambda reply: old if isinstance(reply, LeaseSigned) else reply
+    world.run((first.terms.ends_ns - world.now_ns) / NS_PER_MS)
+    codes = {note["code"] for note in world.candy.noted("lease.not_acquired")}
+    assert codes == {"market.agreement.differs"}
+    assert list(world.candy.node._borrower.leases) == [first.lease_id]
+
+
 def test_an_agreement_is_a_row_before_it_goes_to_the_ledger() -> None:
     """After a crash right there the lease is found again and opened."""
     world = joined_world()

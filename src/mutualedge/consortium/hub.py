@@ -76,14 +76,14 @@ class Hub:
         self._settlement_keys = {key_id_of(key): key for key in keys}
         self._mempool: list[_Waiting] = []
         self._seal_at_ns: int | None = None
+        self._due_ns = self.ledger.next_due_ns()
         self._effects = Effects()
         self._validated_height = -1
 
     @property
     def wake_ns(self) -> int | None:
         """When ``TimerFired`` is due, if it is."""
-        due_ns = self.ledger.next_due_ns()
-        times = [each for each in (self._seal_at_ns, due_ns) if each is not None]
+        times = [each for each in (self._seal_at_ns, self._due_ns) if each is not None]
         return min(times, default=None)
 
     def handle(self, event: Event, now_ns: int) -> Effects:
@@ -146,6 +146,7 @@ class Hub:
 
     def _execute(self, commands: list[Envelope], now_ns: int) -> None:
         execution = self.ledger.execute(commands, now_ns, self._writer)
+        self._due_ns = self.ledger.next_due_ns()
         for key, value in execution.writes.items():
             self._write(LEDGER_BUCKET, key, value)
         self._keep_block(

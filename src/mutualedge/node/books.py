@@ -105,6 +105,8 @@ class Books:
         match reply:
             case CommandsOrdered():
                 self._ask_blocks(self.ledger.height + 1)
+            case Refused(code=code) if code.endswith(".full"):
+                self._station.note("hub.busy", code=code, waiting=len(self._outbox))
             case Refused(code=code) if len(sent) > 1:
                 self._is_sending_singly = True
                 self._station.note("command.refused", code=code)

@@ -96,13 +96,22 @@ class Logbook:
         self._tree = _restore_tree(store)
         self._fresh_tiles: dict[str, bytes] = {}
         self._corrected: dict[EnterpriseId, None] = {}
+        self._cosigned: dict[EnterpriseId, None] = {}
         self._validated_size = -1
         self._checkpoint = CheckpointRow(size=0, note="", cosignatures=())
         if (raw := store.get("checkpoint", "latest")) is not None:
             self._checkpoint = msgspec.msgpack.decode(raw, type=CheckpointRow)
             self._verify_checkpoint()
+            self._restore_cosigned()
         self._witnessed: dict[EnterpriseId, int] = {}
         self._schedule()
+
+    def _restore_cosigned(self) -> None:
+        note = with_signatures(self._checkpoint.note, self._checkpoint.cosignatures)
+        named = {each.name: None for each in parse_note(note).signatures}
+        for peer in self._witnesses():
+            if self._witness_name(peer) in named:
+                self._cosigned[peer] = None
 
     @property
     def size(self) -> int:
@@ -165,6 +174,7 @@ class Logbook:
             origin=self._signer.name, size=self._tree.size, root=self._tree.root()
         )
         note = sign_checkpoint(checkpoint, self._signer)
+        self._cosigned.clear()
         self._keep(CheckpointRow(size=checkpoint.size, note=note, cosignatures=()))
 
     def _keep(self, checkpoint: CheckpointRow) -> None:
@@ -174,16 +184,24 @@ class Logbook:
     def _remind_witnesses(self) -> None:
         """Ask every witness that has not cosigned the latest checkpoint."""
         self._corrected.clear()
-        others = [m.enterprise for m in self._station.consortium.members]
-        for peer in (*others, HUB):
-            known = self._witnessed.get(peer, 0)
-            if peer != self._station.me.enterprise and known < self._checkpoint.size:
-                self._ask(peer, known)
+        if not self._checkpoint.size:
+            return
+        for peer in self._witnesses():
+            if peer not in self._cosigned:
+                self._ask(peer, self._witnessed.get(peer, 0))
+
+    def _witnesses(self) -> tuple[EnterpriseId, ...]:
+        members = (member.enterprise for member in self._station.consortium.members)
+        return (*(name for name in members if name != self._station.me.enterprise), HUB)
+
+    def _witness_name(self, peer: EnterpriseId) -> str:
+        consortium = self._station.consortium
+        return consortium.trust.witness_name if peer == HUB else consortium.witness_name(peer)
 
     def _ask(self, peer: EnterpriseId, old_size: int) -> None:
         size, note = self._checkpoint.size, self._checkpoint.note
         reader = TreeReader(self._tree, self._read_tile)
-        proof = consistency_proof(old_size, size, reader) if old_size else ()
+        proof = consistency_proof(old_size, size, reader) if 0 < old_size < size else ()
         request = AddCheckpoint(body=add_checkpoint_body(old_size, proof, note))
         self._station.ask(peer, request, partial(self._on_cosigned, peer, size))
 
@@ -192,10 +210,12 @@ class Logbook:
             case CheckpointCosigned(line=line):
                 self._verify_cosignature(peer, size, line)
                 self._witnessed[peer] = max(size, self._witnessed.get(peer, 0))
+                if size == self._checkpoint.size:
+                    self._cosigned[peer] = None
                 self._add_cosignature(peer, size, line)
             case CheckpointConflict(size=known) if known <= self._tree.size:
                 self._witnessed[peer] = known
-                if peer not in self._corrected and known < self._checkpoint.size:
+                if peer not in self._corrected and known <= self._checkpoint.size:
                     self._corrected[peer] = None
                     self._ask(peer, known)
             case Refused(code=code):
@@ -210,10 +230,9 @@ class Logbook:
             PeerError: It is not.
         """
         consortium = self._station.consortium
-        if peer == HUB:
-            name, key = consortium.trust.witness_name, consortium.trust.witness_key
-        else:
-            name, key = consortium.witness_name(peer), consortium.member(peer).witness_key
+        name = self._witness_name(peer)
+        trust = consortium.trust
+        key = trust.witness_key if peer == HUB else consortium.member(peer).witness_key
         if size == self._checkpoint.size:
             verifier = NoteVerifier(
                 name=name, public_bytes=key, algorithm=NoteAlgorithm.COSIGNATURE_V1
