@@ -31,7 +31,9 @@ def new_link() -> tuple[Link, SessionKeys]:
     return Link(session=1, meter=METER.key_id, keys=initiator.split()), responder.split()
 
 
-def reply_record(keys: SessionKeys, response: bytes = RESPONSE, **changes: object) -> bytes:
+def reply_record(
+    keys: SessionKeys, changes: dict[str, object] | None = None, handed: bytes = RESPONSE
+) -> bytes:
     """Return what an attested runner would seal about ``ASKED``, with these changes."""
     usage = msgspec.structs.replace(
         usage_record(),
@@ -39,8 +41,8 @@ def reply_record(keys: SessionKeys, response: bytes = RESPONSE, **changes: objec
         request=content_digest(keys.secret, 1, REQUEST),
         response=content_digest(keys.secret, 1, RESPONSE),
     )
-    raw = canonical_bytes(msgspec.structs.replace(usage, **changes))
-    sealed = encode_sealed(SealedReply(usage=raw, response=response))
+    raw = canonical_bytes(msgspec.structs.replace(usage, **(changes or {})))
+    sealed = encode_sealed(SealedReply(usage=raw, response=handed))
     return keys.sealer.seal(RecordKind.REPLY, sealed)
 
 
@@ -90,7 +92,7 @@ def test_a_record_about_other_content_is_refused(changes: dict[str, object]) -> 
     """Its digests must open to our request and the result beside it, under its own number."""
     link, keys = new_link()
     link.seal(ASKED, REQUEST)
-    assert code_of(link, reply_record(keys, **changes)) == "meter.record.content"
+    assert code_of(link, reply_record(keys, changes)) == "meter.record.content"
     assert link.awaits(ASKED)
 
 
@@ -98,7 +100,7 @@ def test_a_result_other_than_the_recorded_one_is_refused() -> None:
     """The record's digest is of the result that was handed over."""
     link, keys = new_link()
     link.seal(ASKED, REQUEST)
-    assert code_of(link, reply_record(keys, b"another result")) == "meter.record.content"
+    assert code_of(link, reply_record(keys, handed=b"another result")) == "meter.record.content"
 
 
 def test_what_is_awaited_is_bounded() -> None:

@@ -268,7 +268,9 @@ def test_a_call_before_message_three_is_refused() -> None:
         record=bytes(64),
         remaining_ns=Nanoseconds(40 * NS_PER_MS),
     )
-    assert code_of(world.forge.answer_to(call, CANDY)) == "session.unfinished"
+    ask_id = world.forge.ask(call, CANDY)
+    assert code_of(world.forge.replies[ask_id]) == "session.unfinished"
+    assert not world.forge.orders
 
 
 def test_calls_stop_at_w() -> None:

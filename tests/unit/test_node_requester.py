@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
-from mutualedge.model import NS_PER_MS
+from mutualedge.model import NS_PER_MS, Microcredits
 from mutualedge.node.requester import RETRIES_MAX
 from mutualedge.protocol import (
     AskOffer,
+    AskStatement,
     AskVoucher,
     Call,
     CallDone,
@@ -75,12 +77,25 @@ def test_a_lease_that_ends_before_the_result_is_not_booked() -> None:
 
 
 def test_an_expired_lease_is_not_booked() -> None:
-    """After its end a lease takes no call, although its session still stands."""
+    """After its end a lease takes no call, although it is not settled and its session stands."""
     world = open_world()
-    world.holding = (AskOffer,)
-    world.run(LEASE_MS)
+    world.holding = (AskOffer, AskStatement)
+    world.run((world.candy.lease.terms.ends_ns - world.now_ns) / NS_PER_MS)
+    assert world.candy.node.snapshot().sessions == 1
     assert code_of(world.read(1)) == "market.lease.none"
     assert world.candy.asked(Call) == []
+
+
+def test_a_result_at_another_price_is_not_taken() -> None:
+    """A genuine session whose record charges more than the lease says: no result, no debt."""
+    world = open_world()
+    assert world.forge.runner is not None
+    for session in world.forge.runner._sessions.values():
+        dear = Microcredits(2 * session.terms.price_microcredits)
+        session.terms = msgspec.structs.replace(session.terms, price_microcredits=dear)
+    assert code_of(world.read(1)) == "meter.record.terms"
+    (account,) = world.candy.lease.accounts.values()
+    assert account.calls == {}
 
 
 def test_a_lost_call_is_repeated_as_the_same_question() -> None:
