@@ -60,6 +60,9 @@ RESTART_AFTER_S = 0.1
 SETTLE_TIMEOUT_S = 90.0
 """Grace, dispute window and two restarts take ten seconds on an idle machine."""
 
+STATUSES = frozenset({-9, 64, 70})
+"""Killed; refused a start; could not go on. Nobody ends by itself as if all were well."""
+
 LAST_WORDS = (
     "[isolation.start.failed]",
     "[nats.server.ended]",
@@ -112,13 +115,13 @@ class Storm:
     chance: random.Random
     load: Load
     killed: Counter[str] = field(default_factory=Counter)
-    ended: Counter[str] = field(default_factory=Counter)
+    ended: Counter[tuple[EnterpriseId, int]] = field(default_factory=Counter)
 
     async def keep(self, name: EnterpriseId) -> None:
         """Start a process again whenever it ended, as its supervisor does."""
         while True:
             status = await self.founded.children[name].wait()
-            self.ended[f"{name} {status}"] += 1
+            self.ended[name, status] += 1
             await asyncio.sleep(RESTART_AFTER_S)
             await self.founded.spawn(name)
 
@@ -221,7 +224,7 @@ def judged(founded: Plant, storm: Storm, load: Load, seed: int, elapsed_s: float
     return Outcome(
         seed=seed,
         killed=dict(sorted(storm.killed.items())),
-        ended=dict(sorted(storm.ended.items())),
+        ended={f"{name} {status}": n for (name, status), n in sorted(storm.ended.items())},
         devices=dict(sorted(load.counts.items())),
         records=settled.report.counts.records,
         leases=dict(Counter(str(lease.status) for _, lease in settled.ledger.leases)),
@@ -231,7 +234,11 @@ def judged(founded: Plant, storm: Storm, load: Load, seed: int, elapsed_s: float
         exposure_microcredits=max((each.exposure_microcredits for each in books), default=0),
         audit=settled.report.status,
         elapsed_s=round(elapsed_s, 1),
-        broken=[*broken_money(settled), *broken_promises(settled, load), *broken_ends(founded)],
+        broken=[
+            *broken_money(settled),
+            *broken_promises(settled, load),
+            *broken_ends(founded, storm),
+        ],
     )
 
 
@@ -262,8 +269,13 @@ def broken_promises(settled: Settlement, load: Load) -> Iterator[str]:
         yield f"invocation {invocation} was charged twice"
 
 
-def broken_ends(founded: Plant) -> Iterator[str]:
-    """Yield what the processes said when they ended, but for what a kill explains."""
+def broken_ends(founded: Plant, storm: Storm) -> Iterator[str]:
+    """Yield how the processes ended and what they said, but for what a kill explains."""
+    for (name, status), times in storm.ended.items():
+        # The bakery is asked to end once, so that it borrows no further; perhaps while it starts.
+        was_asked = name == BAKERY and status in {0, -15} and times == 1
+        if status not in STATUSES and not was_asked:
+            yield f"{name} ended {times} times with status {status}"
     for name in founded.children:
         said = (founded.own(name) / ERRORS_FILE).read_text()
         for line in said.splitlines():
