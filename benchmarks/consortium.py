@@ -275,7 +275,7 @@ class Borrower:
         async with await connect(
             self.server.client_url, login, name=BORROWER, report=lambda _event, _detail: None
         ) as client:
-            link = RunnerLink(self.told.platform, life.note)
+            link = RunnerLink(self.told.platform, self.told.trust, life.note)
             node = _node(self.told, self.store, clock_ns())
             ports = Ports(
                 store=self.store,

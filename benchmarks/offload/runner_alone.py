@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-import msgspec
-
 from mutualedge.adapters.isolation import spawn_runner
 from mutualedge.app.files import NodeFile
+from mutualedge.app.runner_link import runner_greeting
 from mutualedge.identity import verify_trust
 from mutualedge.market import Agreement
 from mutualedge.meter import CHAIN_START
@@ -30,6 +29,8 @@ from mutualedge.protocol import (
     RunnerOrder,
     SealedReply,
     SealedRequest,
+    SessionGrant,
+    SessionOpening,
     encode_frame,
     encode_sealed,
     parse_answer,
@@ -37,7 +38,7 @@ from mutualedge.protocol import (
     parse_sealed,
 )
 from mutualedge.session import Initiator, RecordKind, SessionKeys, handshake_prologue
-from mutualedge.signing import Envelope, SigningKey, parse_canonical
+from mutualedge.signing import Envelope, SigningKey, parse_canonical, sign_record
 
 T = TypeVar("T")
 
@@ -52,8 +53,7 @@ class RunnerAlone:
         self._node = node
         self._stream = node.makefile("rb")
         self._count = 0
-        platform = told.platform
-        node.sendall(len(platform).to_bytes(LENGTH_BYTES, "big") + platform)
+        node.sendall(runner_greeting(told.platform, told.trust))
         self._order(LoadBundle(bundle=told.bundle), BundleLoaded)
         self._keys = self._open_session(told, agreement)
 
@@ -82,14 +82,18 @@ class RunnerAlone:
         order = OpenResponder(
             session=SESSION,
             agreement=agreement,
-            trust_digest=trust_digest,
             nonce=nonce,
             message=initiator.write_message_1(b""),
         )
         opened = self._order(order, ResponderOpened)
         hello = parse_sealed(initiator.read_message_2(opened.message), RunnerHello)
-        opening = CHAIN_START.voucher(lease, hello.meter_key, SigningKey(told.settlement_seed))
-        message = initiator.write_message_3(msgspec.msgpack.encode(opening))
+        settlement = SigningKey(told.settlement_seed)
+        grant = SessionGrant(lease=lease, handshake=initiator.evidence_hash)
+        opening = SessionOpening(
+            grant=sign_record(grant, settlement),
+            voucher=CHAIN_START.voucher(lease, hello.meter_key, settlement),
+        )
+        message = initiator.write_message_3(encode_sealed(opening))
         self._order(FinishResponder(session=SESSION, message=message), ResponderFinished)
         return initiator.split()
 

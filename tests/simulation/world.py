@@ -110,7 +110,6 @@ class World:
         return Node(
             me=consortium.member(EnterpriseId(name)),
             consortium=consortium,
-            trust_digest=self.founded.trust.payload_digest,
             settings=self._settings(name),
             keys=keys_of(name),
             entropy=entropy,
@@ -154,6 +153,7 @@ class World:
         platform = self.founded.platforms[name]
         seed = seed_of(str(self.plan.seed), name, "runner", str(process.life), str(life))
         return Runner(
+            consortium=self.founded.consortium,
             runtime=RememberingRuntime(),
             attester=Attester(backend=platform.backend, collect=platform.collect),
             assurance=AssuranceLevel.SIMULATED,

@@ -45,6 +45,7 @@ OTHER_MACHINE = "cd" * 16
 ROOT = make_test_root("valley", bytes(32), NOW_NS)
 PLATFORM = make_platform(ROOT, MACHINE, NOW_NS, mr_enclave=RUNNER, mr_signer=SIGNER)
 FUNCTION = Digest("f0" * 32)
+TRUST = Digest("7a" * 32)
 LEASE = LeaseId("1e" * 32)
 HANDSHAKE = b"h" * 32
 METER_KEY = SigningKey(b"m" * 32).public_bytes
@@ -81,7 +82,7 @@ def consortium(
         attestation_root=root,
         runner_measurements=(Digest(RUNNER),),
     )
-    return Consortium(trust, (member("acme", OTHER_MACHINE), member("bolt", MACHINE)))
+    return Consortium(trust, TRUST, (member("acme", OTHER_MACHINE), member("bolt", MACHINE)))
 
 
 def agreement(assurance: AssuranceLevel = AssuranceLevel.SIMULATED) -> Agreement:
@@ -105,6 +106,23 @@ def agreement(assurance: AssuranceLevel = AssuranceLevel.SIMULATED) -> Agreement
     )
 
 
+def bound_data(
+    *,
+    handshake: bytes = HANDSHAKE,
+    function: Digest = FUNCTION,
+    meter_key: bytes = METER_KEY,
+    trust: Digest = TRUST,
+) -> bytes:
+    """Return the report data of a session's evidence."""
+    return report_data(
+        backend="sgx",
+        trust_digest=trust,
+        handshake=handshake,
+        bundle_digest=function,
+        meter_key=meter_key,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """The facts of one attested session; a test changes one and looks at the verdict."""
@@ -124,7 +142,7 @@ class Session:
             handshake=self.handshake,
             at=format_instant(self.placed_ns),
         )
-        bound = report_data("sgx", self.handshake, FUNCTION, self.meter_key)
+        bound = bound_data(handshake=self.handshake, meter_key=self.meter_key)
         return MeterAttestation(
             lease=LEASE,
             meter_key=self.meter_key,

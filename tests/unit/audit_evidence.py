@@ -56,6 +56,7 @@ def attest_meter(
     node_key: SigningKey,
     at_ns: int,
     *,
+    trust: Digest,
     session: int = 1,
 ) -> MeterAttestation:
     """Return what the provider archives when a session opens under this lease."""
@@ -67,7 +68,13 @@ def attest_meter(
         handshake=handshake,
         at=format_instant(at_ns),
     )
-    bound = report_data("sgx", handshake, agreed.function, meter_key)
+    bound = report_data(
+        backend="sgx",
+        trust_digest=trust,
+        handshake=handshake,
+        bundle_digest=agreed.function,
+        meter_key=meter_key,
+    )
     return MeterAttestation(
         lease=lease,
         meter_key=meter_key,

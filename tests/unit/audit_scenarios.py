@@ -217,7 +217,14 @@ class Scenario:
         agreed = msgspec.structs.replace(agreed, **terms)
         envelope = sign_record(agreed, key("settlement acme"), key("settlement bolt"))
         lease, meter = LeaseId(envelope.payload_digest), key(f"meter {number}")
-        attestation = attest_meter(lease, agreed, meter.public_bytes, key("node bolt"), self.now_ns)
+        attestation = attest_meter(
+            lease,
+            agreed,
+            meter.public_bytes,
+            key("node bolt"),
+            self.now_ns,
+            trust=consortium().digest,
+        )
         if listed:
             self.items.append(AgreementItem(agreement=envelope))
         self.items.append(AttestationItem(attestation=canonical_bytes(attestation)))

@@ -107,7 +107,6 @@ def new_node(name: str, store: MemoryStore, now_ns: int, settings: NodeSettings)
     return Node(
         me=founded().consortium.member(EnterpriseId(name)),
         consortium=founded().consortium,
-        trust_digest=founded().trust.payload_digest,
         settings=settings,
         keys=keys_of(name),
         entropy=Entropy(seed_of(name, str(now_ns))),
@@ -129,7 +128,6 @@ def new_station(name: str = CANDY) -> Station:
     station = Station(
         me=founded().consortium.member(EnterpriseId(name)),
         consortium=founded().consortium,
-        trust_digest=founded().trust.payload_digest,
         settings=node_settings(name),
         keys=keys_of(name),
         entropy=Entropy(seed_of("station")),
@@ -143,6 +141,7 @@ def new_runner(
 ) -> Runner:
     platform = founded().platforms[name]
     return Runner(
+        consortium=founded().consortium,
         runtime=runtime or RememberingRuntime(),
         attester=Attester(backend=platform.backend, collect=collect or platform.collect),
         assurance=AssuranceLevel.SIMULATED,

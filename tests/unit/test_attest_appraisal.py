@@ -12,14 +12,12 @@ from mutualedge.attest import (
     appraise,
     check_evidence,
     policy_for,
-    report_data,
 )
 from mutualedge.errors import AttestationFailed, PeerError
 from mutualedge.model import AssuranceLevel, Digest, EnterpriseId, LeaseId
 from mutualedge.signing import SigningKey
 from tests.unit.attest_world import (
     DAY_NS,
-    FUNCTION,
     GOOD,
     HANDSHAKE,
     LEASE,
@@ -34,6 +32,7 @@ from tests.unit.attest_world import (
     SIGNER,
     Session,
     agreement,
+    bound_data,
     codes,
     consortium,
     with_collateral,
@@ -54,7 +53,7 @@ def quoted(evidence: bytes) -> MeterAttestation:
 
 
 def bound_to_this_session() -> bytes:
-    return report_data("sgx", HANDSHAKE, FUNCTION, METER_KEY)
+    return bound_data()
 
 
 def test_debug_enclave() -> None:
@@ -105,9 +104,15 @@ def test_swapped_meter_key() -> None:
 def test_other_function() -> None:
     """A runner that loaded another bundle is refused even if its evidence says so honestly."""
     function = Digest("0f" * 32)
-    evidence = PLATFORM.collect(report_data("sgx", HANDSHAKE, function, METER_KEY))
+    evidence = PLATFORM.collect(bound_data(function=function))
     honest = msgspec.structs.replace(GOOD, function=function, evidence=evidence)
     assert codes(honest) == ("attest.subject.function",)
+
+
+def test_other_trust_file() -> None:
+    """A runner that believes other members' keys is refused: it may take anyone for us."""
+    evidence = PLATFORM.collect(bound_data(trust=Digest("0f" * 32)))
+    assert codes(quoted(evidence)) == ("attest.evidence.binding",)
 
 
 def test_other_lease() -> None:

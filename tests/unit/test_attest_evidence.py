@@ -138,18 +138,33 @@ def test_collateral_altered_in_content() -> None:
 
 def test_binding_by_another_road() -> None:
     """The 64 bytes are SHA-512 over the tag and each field behind its 16-bit length."""
-    fields = (b"sgx", b"h" * 32, bytes.fromhex("f0" * 32), b"m" * 32)
-    expected = sha512(b"mutualedge/ra/1")
+    fields = (b"sgx", b"t" * 32, b"h" * 32, bytes.fromhex("f0" * 32), b"m" * 32)
+    expected = sha512(b"mutualedge/ra/2")
     for field in fields:
         expected.update(struct.pack(">H", len(field)) + field)
-    assert report_data("sgx", b"h" * 32, Digest("f0" * 32), b"m" * 32) == expected.digest()
+    bound = report_data(
+        backend="sgx",
+        trust_digest=Digest((b"t" * 32).hex()),
+        handshake=b"h" * 32,
+        bundle_digest=Digest("f0" * 32),
+        meter_key=b"m" * 32,
+    )
+    assert bound == expected.digest()
 
 
 def test_binding_keeps_fields_apart() -> None:
     """Moving a byte from one field to the next gives other evidence."""
-    one = report_data("sgx", b"hh", Digest("f0"), b"m")
-    other = report_data("sgxh", b"h", Digest("f0"), b"m")
-    assert one != other
+
+    def bound(trust: str, handshake: bytes) -> bytes:
+        return report_data(
+            backend="sgx",
+            trust_digest=Digest(trust),
+            handshake=handshake,
+            bundle_digest=Digest("f0"),
+            meter_key=b"m",
+        )
+
+    assert bound("aabb", b"hh") != bound("aa", b"\xbbhh")
 
 
 def test_simulator_repeats_itself() -> None:

@@ -2,15 +2,15 @@
 
 import msgspec
 
-from mutualedge.attest import MeterAttestation, report_data
+from mutualedge.attest import MeterAttestation
 from mutualedge.model import AssuranceLevel
 from mutualedge.session import Initiator, Responder, handshake_prologue
 from tests.unit.attest_world import (
     FUNCTION,
     LEASE,
-    METER_KEY,
     PLATFORM,
     Session,
+    bound_data,
     codes,
 )
 
@@ -33,7 +33,7 @@ def answered(message_1: bytes, seed: bytes) -> tuple[Responder, bytes]:
         prologue=PROLOGUE, static_private=b"\x03" * 32, ephemeral_private=seed * 32
     )
     responder.read_message_1(message_1)
-    bound = report_data("sgx", responder.evidence_hash, FUNCTION, METER_KEY)
+    bound = bound_data(handshake=responder.evidence_hash)
     return responder, PLATFORM.collect(bound)
 
 

@@ -30,6 +30,7 @@ from tests.unit.audit_scenarios import (
     START_NS,
     Lending,
     Scenario,
+    consortium,
     finish,
     honest,
     key,
@@ -186,6 +187,7 @@ def attested_at(at_ns: int, signer: str, lease: str | None = None) -> Report:
         lending.meter.public_bytes,
         key(signer),
         at_ns,
+        trust=consortium().digest,
     )
     if lease is not None:
         attestation = msgspec.structs.replace(attestation, lease=lease)
@@ -216,6 +218,7 @@ def test_evidence_for_another_meter_key_is_refused() -> None:
         key("another meter").public_bytes,
         key("node bolt"),
         START_NS,
+        trust=consortium().digest,
     )
     forged = msgspec.structs.replace(other, meter_key=lending.meter.public_bytes)
     scenario.items.append(AttestationItem(attestation=canonical_bytes(forged)))
@@ -233,6 +236,7 @@ def test_a_second_session_of_the_same_runner_brings_its_own_evidence() -> None:
         lending.meter.public_bytes,
         key("node bolt"),
         START_NS + 1_000_000_000,
+        trust=consortium().digest,
         session=2,
     )
     scenario.items.append(AttestationItem(attestation=canonical_bytes(again)))

@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from mutualedge.meter import CHAIN_START, METERS_MAX
+from mutualedge.meter import CHAIN_START, METERS_MAX, UsageRecord
 from mutualedge.model import NS_PER_MS, Nanoseconds, format_instant
-from mutualedge.node.leases import MeterAccount
+from mutualedge.node.leases import ATTESTATION, RECORD, MeterAccount, RecordRow
 from mutualedge.node.provider import REPEATS_MAX, STARTS_AHEAD_MAX_NS
 from mutualedge.protocol import (
     AskOffer,
@@ -19,10 +19,11 @@ from mutualedge.protocol import (
     RunnerAnswered,
     RunnerHello,
     SessionOffered,
+    encode_sealed,
     parse_sealed,
 )
 from mutualedge.session import Initiator
-from mutualedge.signing import SigningKey, verify_record
+from mutualedge.signing import SigningKey, parse_canonical, verify_record
 from tests.simulation.founding import keys_of, seed_of
 from tests.unit.node_world import (
     CANDY,
@@ -39,7 +40,7 @@ from tests.unit.node_world import (
     sealed_call,
 )
 from tests.unit.test_node_provider import lent, proposed
-from tests.unit.test_runner_orders import NONCE, new_initiator
+from tests.unit.test_runner_orders import NONCE, new_initiator, opening_of
 
 
 def test_a_lease_is_its_requesters_only() -> None:
@@ -171,8 +172,11 @@ def finished(world: World, meter_key: bytes | None, key: SigningKey) -> Reply:
     """Return the answer to a message 3 whose opening voucher names this meter, signed so."""
     initiator, offered, hello = shake_hands(world)
     lease_id = world.forge.lease.lease_id
-    opening = CHAIN_START.voucher(lease_id, meter_key or hello.meter_key, key)
-    message = initiator.write_message_3(msgspec.msgpack.encode(opening))
+    opening = msgspec.structs.replace(
+        opening_of(lease_id, initiator, hello),
+        voucher=CHAIN_START.voucher(lease_id, meter_key or hello.meter_key, key),
+    )
+    message = initiator.write_message_3(encode_sealed(opening))
     request = FinishSession(lease=lease_id, session=offered.session, message=message)
     return world.forge.answer_to(request, CANDY)
 
@@ -207,6 +211,30 @@ def test_runner_starts_under_a_lease_are_bounded() -> None:
     reply = finished(world, None, keys_of(CANDY).settlement)
     assert code_of(reply) == "meter.accounts.full"
     assert len(accounts) == METERS_MAX
+
+
+def test_sessions_that_nobody_uses_leave_no_rows() -> None:
+    """Evidence is kept for an account and for records; opening sessions fills no disk."""
+    world = open_world()
+    forge = world.forge
+    assert len(tuple(forge.store.scan(ATTESTATION))) == 1
+    for _ in range(3):
+        assert code_of(finished(world, None, keys_of(CANDY).settlement)) == ""
+    assert len(tuple(forge.store.scan(ATTESTATION))) == 1
+
+
+def test_a_record_brings_the_evidence_of_its_session() -> None:
+    """A second session of one runner is archived with its first record, not later."""
+    world = open_world()
+    world.candy.restart()
+    world.run(3_000)
+    assert len(tuple(world.forge.store.scan(ATTESTATION))) == 1
+    assert isinstance(world.forge.answer_to(sealed_call(world, 1), CANDY), CallDone)
+    kept = {key.rpartition("/")[2] for key, _ in world.forge.store.scan(ATTESTATION)}
+    ((_, raw),) = world.forge.store.scan(RECORD)
+    row = msgspec.msgpack.decode(raw, type=RecordRow)
+    assert parse_canonical(row.usage, UsageRecord).attestation in kept
+    assert len(kept) == 2
 
 
 def test_a_runner_that_answers_something_else_is_told() -> None:

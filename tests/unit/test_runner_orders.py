@@ -44,6 +44,8 @@ from mutualedge.protocol import (
     SealBatch,
     SealedReply,
     SealedRequest,
+    SessionGrant,
+    SessionOpening,
     encode_sealed,
     parse_sealed,
 )
@@ -55,7 +57,14 @@ from mutualedge.session import (
     content_digest,
     handshake_prologue,
 )
-from mutualedge.signing import Envelope, digest_of, key_id_of, parse_canonical, sign_record
+from mutualedge.signing import (
+    Envelope,
+    SigningKey,
+    digest_of,
+    key_id_of,
+    parse_canonical,
+    sign_record,
+)
 from tests.simulation.founding import keys_of
 from tests.simulation.schedule import START_NS
 from tests.unit.node_world import BUNDLE, CANDY, FORGE, founded, invocation_of, new_runner
@@ -133,13 +142,15 @@ def loaded_runner(life: int = 1) -> Runner:
     return runner
 
 
-def new_initiator(agreement: Envelope, secret: bytes = bytes(32)) -> Initiator:
+def new_initiator(
+    agreement: Envelope, secret: bytes = bytes(32), trust: Digest = TRUST
+) -> Initiator:
     terms = parse_canonical(agreement.payload, Agreement)
     prologue = handshake_prologue(
         assurance=terms.assurance,
         lease=LeaseId(agreement.payload_digest),
         function=terms.function,
-        trust_digest=TRUST,
+        trust_digest=trust,
         nonce=NONCE,
     )
     return Initiator(prologue=prologue, static_private=secret, ephemeral_private=b"e" * 32)
@@ -149,9 +160,19 @@ def opening_order(agreement: Envelope, initiator: Initiator, session: int = 1) -
     return OpenResponder(
         session=session,
         agreement=agreement,
-        trust_digest=TRUST,
         nonce=NONCE,
         message=initiator.write_message_1(b""),
+    )
+
+
+def opening_of(
+    lease: LeaseId, initiator: Initiator, hello: RunnerHello, settlement: SigningKey | None = None
+) -> SessionOpening:
+    settlement = settlement or keys_of(CANDY).settlement
+    grant = SessionGrant(lease=lease, handshake=initiator.evidence_hash)
+    return SessionOpening(
+        grant=sign_record(grant, settlement),
+        voucher=CHAIN_START.voucher(lease, hello.meter_key, settlement),
     )
 
 
@@ -160,10 +181,10 @@ def connect(runner: Runner, agreement: Envelope, session: int = 1) -> Caller:
     opened = expect(runner.handle(opening_order(agreement, initiator, session)), ResponderOpened)
     hello = parse_sealed(initiator.read_message_2(opened.message), RunnerHello)
     lease = LeaseId(agreement.payload_digest)
-    voucher = CHAIN_START.voucher(lease, hello.meter_key, keys_of(CANDY).settlement)
-    message = initiator.write_message_3(msgspec.msgpack.encode(voucher))
+    opening = opening_of(lease, initiator, hello)
+    message = initiator.write_message_3(encode_sealed(opening))
     finished = runner.handle(FinishResponder(session=session, message=message))
-    assert expect(finished, ResponderFinished).opening == voucher
+    assert expect(finished, ResponderFinished).opening == opening.voucher
     return Caller(runner, session, lease, initiator.split(), hello)
 
 
@@ -379,18 +400,56 @@ def test_message_three_must_open_the_account(payload: bytes) -> None:
     initiator.read_message_2(opened.message)
     message = initiator.write_message_3(payload)
     order = FinishResponder(session=1, message=message)
-    assert refused(runner, order) == "session.opening.malformed"
+    assert refused(runner, order) == "protocol.sealed.malformed"
     caller = Caller(runner, 1, LeaseId(agreement.payload_digest), initiator.split(), None)
     assert refused(runner, caller.order(1)) == "session.unfinished"
+
+
+def finishing(
+    runner: Runner, agreement: Envelope, settlement: SigningKey, *, handshake: bytes | None = None
+) -> FrameRefused | ResponderFinished:
+    """Return the answer to a message 3 whose grant is signed by this key."""
+    initiator, lease = new_initiator(agreement), LeaseId(agreement.payload_digest)
+    opened = expect(runner.handle(opening_order(agreement, initiator)), ResponderOpened)
+    hello = parse_sealed(initiator.read_message_2(opened.message), RunnerHello)
+    opening = opening_of(lease, initiator, hello, settlement)
+    if handshake is not None:
+        grant = sign_record(SessionGrant(lease=lease, handshake=handshake), settlement)
+        opening = msgspec.structs.replace(opening, grant=grant)
+    message = initiator.write_message_3(encode_sealed(opening))
+    answer = runner.handle(FinishResponder(session=1, message=message))
+    assert isinstance(answer, FrameRefused | ResponderFinished)
+    return answer
+
+
+def test_the_provider_cannot_speak_in_the_requesters_place() -> None:
+    """Whoever does not hold the requester's key has nothing metered at the requester's cost."""
+    agreement = agreed()
+    answer = finishing(loaded_runner(), agreement, keys_of(FORGE).settlement)
+    assert expect(answer, FrameRefused).code == "signing.envelope.unsigned"
+    finished = finishing(loaded_runner(), agreement, keys_of(CANDY).settlement)
+    assert isinstance(finished, ResponderFinished)
+
+
+def test_a_grant_is_for_one_handshake() -> None:
+    """What the requester signed for another session opens none."""
+    answer = finishing(loaded_runner(), agreed(), keys_of(CANDY).settlement, handshake=b"\x07" * 32)
+    assert expect(answer, FrameRefused).code == "session.grant.other"
+
+
+def test_an_agreement_needs_both_members_signatures() -> None:
+    """Terms that the requester never signed open no session, whatever the node says."""
+    runner, agreement = loaded_runner(), agreed()
+    half = msgspec.structs.replace(agreement, signatures=agreement.signatures[1:])
+    order = opening_order(half, new_initiator(half))
+    assert refused(runner, order) == "signing.envelope.unsigned"
 
 
 def test_another_trust_file_ends_the_handshake() -> None:
     """Peers that rely on different members never get past message 2."""
     runner, agreement = loaded_runner(), agreed()
-    initiator = new_initiator(agreement)
-    order = opening_order(agreement, initiator)
-    elsewhere = msgspec.structs.replace(order, trust_digest=Digest("ab" * 32))
-    opened = expect(runner.handle(elsewhere), ResponderOpened)
+    initiator = new_initiator(agreement, trust=Digest("ab" * 32))
+    opened = expect(runner.handle(opening_order(agreement, initiator)), ResponderOpened)
     with pytest.raises(Exception, match="session") as broken:
         initiator.read_message_2(opened.message)
     assert getattr(broken.value, "code", "").startswith("session.")

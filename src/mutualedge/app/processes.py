@@ -195,7 +195,7 @@ async def run_node(folder: Path) -> None:
         client = await stack.enter_async_context(
             await connect(server.client_url, login, name=told.enterprise, report=_reporter(note))
         )
-        link = RunnerLink(told.platform, note)
+        link = RunnerLink(told.platform, told.trust, note)
         ports = Ports(
             store=store, bus=NatsBus(client), order=link.order, note=note, clock_ns=clock_ns
         )
@@ -230,7 +230,6 @@ def _node(told: NodeFile, store: SqliteStore, now_ns: int) -> Node:
     return Node(
         me=consortium.member(told.enterprise),
         consortium=consortium,
-        trust_digest=told.trust.payload_digest,
         settings=_settings(told),
         keys=NodeKeys(
             node=SigningKey(told.node_seed),

@@ -19,6 +19,7 @@ from mutualedge.protocol import (
     parse_answer,
     parse_frame_length,
 )
+from mutualedge.signing import Envelope, canonical_bytes
 
 RESTART_DELAY_S = 0.2
 """Between a runner's end and the next one: long enough that a broken one does not spin."""
@@ -33,12 +34,24 @@ WORDS_MAX = 400
 Post = Callable[[Event], None]
 
 
+def runner_greeting(platform: bytes, trust: Envelope) -> bytes:
+    """Return what a runner reads before its first order, each part behind its length."""
+    parts = (platform, canonical_bytes(trust))
+    return b"".join(len(part).to_bytes(LENGTH_BYTES, "big") + part for part in parts)
+
+
 class RunnerLink:
     """Keeps one runner process alive and carries frames to and from it."""
 
-    def __init__(self, platform: bytes, note: Callable[[Note], None]) -> None:
-        """Take the simulated machine the runner runs on; ``run`` starts the first one."""
-        self._platform = platform
+    def __init__(self, platform: bytes, trust: Envelope, note: Callable[[Note], None]) -> None:
+        """Take what each runner is told first; ``run`` starts the first one.
+
+        Args:
+            platform: The simulated machine it runs on.
+            trust: The trust file it believes for its life.
+            note: Takes what happens to it.
+        """
+        self._greeting = runner_greeting(platform, trust)
         self._note = note
         self._transport: asyncio.Transport | None = None
         self._life = 0
@@ -74,8 +87,7 @@ class RunnerLink:
         """Carry answers until the runner is gone or says nonsense; return which it was."""
         loop = asyncio.get_running_loop()
         transport, answers = await loop.create_connection(lambda: _Answers(post), sock=ours)
-        platform = self._platform
-        transport.write(len(platform).to_bytes(LENGTH_BYTES, "big") + platform)
+        transport.write(self._greeting)
         self._transport = transport
         self._life += 1
         post(RunnerStarted(timing=process.report.timing, life=self._life))

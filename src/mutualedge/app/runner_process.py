@@ -9,10 +9,11 @@ from typing import BinaryIO
 from mutualedge.adapters.tee_sim import SimulatedPlatform
 from mutualedge.adapters.wasm import WasmRuntime
 from mutualedge.app.measurement import runner_measurement
+from mutualedge.identity import verify_trust
 from mutualedge.model import AssuranceLevel
 from mutualedge.protocol import LENGTH_BYTES, encode_frame, parse_frame_length, parse_order
 from mutualedge.runner import Attester, Runner
-from mutualedge.signing import Entropy
+from mutualedge.signing import Entropy, Envelope, parse_canonical
 
 MEASUREMENT_DIFFERS = 78
 """Exit status: the platform vouches for another runner than this code (EX_CONFIG)."""
@@ -24,7 +25,8 @@ NODE_GONE = 75
 def main() -> None:
     """Serve orders on file descriptor ``argv[1]`` until the other end closes it.
 
-    The first thing on the socket is the platform the simulator quotes with, behind its length.
+    First on the socket come the platform the simulator quotes with and the trust file, each
+    behind its length.
     """
     with socket.socket(fileno=int(sys.argv[1])) as node:
         stream = node.makefile("rb")
@@ -32,7 +34,9 @@ def main() -> None:
         if platform.mr_enclave != runner_measurement():
             sys.stderr.write("The platform vouches for another release of the runner than this.\n")
             sys.exit(MEASUREMENT_DIFFERS)
+        trust = parse_canonical(_read_frame(stream) or b"", Envelope)
         runner = Runner(
+            consortium=verify_trust(trust),
             runtime=WasmRuntime(),
             attester=Attester(backend=platform.backend, collect=platform.collect),
             assurance=AssuranceLevel.SIMULATED,

@@ -40,6 +40,7 @@ class AppraisalPolicy:
     """What evidence must show for one lease. There is no rule that admits debug enclaves.
 
     Attributes:
+        trust_digest: Trust file that the runner must have been started with.
         root: DER of the root certificate that evidence must chain to.
         consortium_assurance: Weakest level any session of the consortium may have.
         assurance: Weakest level this lease may have.
@@ -52,6 +53,7 @@ class AppraisalPolicy:
         function: Bundle that the agreement is about.
     """
 
+    trust_digest: Digest
     root: bytes
     consortium_assurance: AssuranceLevel
     assurance: AssuranceLevel
@@ -105,6 +107,7 @@ def policy_for(consortium: Consortium, agreement: Agreement) -> AppraisalPolicy:
     trust, provider = consortium.trust, consortium.member(agreement.provider)
     genuine = is_intel_root(trust.attestation_root)
     return AppraisalPolicy(
+        trust_digest=consortium.digest,
         root=trust.attestation_root,
         consortium_assurance=trust.assurance,
         assurance=agreement.assurance,
@@ -207,11 +210,15 @@ def _check_claims(
         )
         yield Reason(code="attest.evidence.measurement", sentence=sentence)
     bound = report_data(
-        attestation.backend, attestation.handshake, attestation.function, attestation.meter_key
+        backend=attestation.backend,
+        trust_digest=policy.trust_digest,
+        handshake=attestation.handshake,
+        bundle_digest=attestation.function,
+        meter_key=attestation.meter_key,
     )
     if not hmac.compare_digest(bound, claims.report_data):
         sentence = (
-            "The evidence is about another handshake, function or meter key: "
+            "The evidence is about another handshake, trust file, function or meter key: "
             "it was replayed or relayed."
         )
         yield Reason(code="attest.evidence.binding", sentence=sentence)

@@ -8,6 +8,7 @@ from mutualedge.errors import PeerError
 from mutualedge.model import (
     AssuranceLevel,
     Bytes32,
+    Digest,
     EnterpriseId,
     EnterpriseName,
     HexDigest,
@@ -69,11 +70,18 @@ class TrustFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Consortium:
-    """A verified trust file with its members at hand."""
+    """A verified trust file with its members at hand.
 
-    def __init__(self, trust: TrustFile, members: tuple[Member, ...]) -> None:
+    Attributes:
+        trust: What its members agreed on.
+        digest: SHA-256 of the file's signed bytes: two parties with one digest rely on the same.
+        members: Their cards, in order of their names.
+    """
+
+    def __init__(self, trust: TrustFile, digest: Digest, members: tuple[Member, ...]) -> None:
         """Take what ``verify_trust`` verified; call that instead."""
         self.trust = trust
+        self.digest = digest
         self.members = members
         self._by_name = {member.enterprise: member for member in members}
         assert len(self._by_name) == len(members)
@@ -121,7 +129,7 @@ def verify_trust(envelope: Envelope) -> Consortium:
     if signed < needed or len(keys) != len(members):
         sentence = f"The trust file has {signed} members' signatures and needs {needed}."
         raise PeerError("identity.trust.quorum", sentence)
-    return Consortium(trust, members)
+    return Consortium(trust, envelope.payload_digest, members)
 
 
 def _verify_card(card: Envelope) -> Member:

@@ -38,12 +38,18 @@ FindLease = Callable[[LeaseId, str], HeldLease]
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """A session of our runner with a lease's requester."""
+    """A session of our runner with a lease's requester.
+
+    Attributes:
+        is_ready: The requester appraised the evidence and sent message 3.
+        is_archived: The evidence has its row.
+    """
 
     lease_id: LeaseId
     meter_key: bytes
     attestation: MeterAttestation
     is_ready: bool = False
+    is_archived: bool = False
 
 
 def refuse(station: Station, ask_id: int, answer: RunnerAnswer) -> None:
@@ -81,7 +87,6 @@ class Admittance:
         order = OpenResponder(
             session=self._last_session,
             agreement=lease.agreement,
-            trust_digest=self._station.trust_digest,
             nonce=request.nonce,
             message=request.message,
         )
@@ -172,18 +177,28 @@ class Admittance:
             return
         try:
             lease = self._find_active(session.lease_id, peer)
-            account = self._account(lease, session, answer.opening)
+            account, is_new = self._account(lease, session, answer.opening)
         except MutualEdgeError as error:
             refused = Refused(code=error.code, sentence=error.sentence)
             self._station.answer(ask_id, refused)
             return
         session.is_ready = True
-        save_attestation(self._station, session.attestation)
-        save_account(self._station, lease, account)
+        if is_new:
+            self.archive(session)
+            save_account(self._station, lease, account)
         self._station.note("session.accepted", lease=lease.lease_id, meter=account.meter)
         self._station.answer(ask_id, SessionReady(session=answer.session))
 
-    def _account(self, lease: HeldLease, session: Session, opening: Envelope) -> MeterAccount:
+    def archive(self, session: Session) -> None:
+        """Keep the evidence behind a record or an account: what nothing names gets no row."""
+        if not session.is_archived:
+            session.is_archived = True
+            save_attestation(self._station, session.attestation)
+
+    def _account(
+        self, lease: HeldLease, session: Session, opening: Envelope
+    ) -> tuple[MeterAccount, bool]:
+        """Return the account of the session's meter key, and whether it is new."""
         requester = self._station.consortium.member(lease.terms.requester)
         voucher = verify_voucher(
             opening, lease=lease.lease_id, requester_key=requester.settlement_key
@@ -192,12 +207,11 @@ class Admittance:
             sentence = "The opening voucher must name this session's meter key and owe nothing."
             raise PeerError("meter.voucher.opening", sentence)
         existing = lease.accounts.get(voucher.meter)
-        if existing is None and len(lease.accounts) >= METERS_MAX:
+        if existing is not None:
+            return existing, False
+        if len(lease.accounts) >= METERS_MAX:
             sentence = f"The lease has seen {METERS_MAX} runner starts; agree on another lease."
             raise RefusedByPolicy("meter.accounts.full", sentence)
-        if existing is None:
-            existing = lease.accounts[voucher.meter] = MeterAccount(
-                meter_key=session.meter_key,
-                voucher=opening,
-            )
-        return existing
+        account = MeterAccount(meter_key=session.meter_key, voucher=opening)
+        lease.accounts[voucher.meter] = account
+        return account, True

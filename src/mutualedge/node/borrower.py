@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TypeVar
 
-import msgspec
-
 from mutualedge.attest import MeterAttestation, appraise
 from mutualedge.errors import MutualEdgeError, PeerError, RefusedByPolicy
 from mutualedge.ledger import LeaseStatus, OpenLease
@@ -37,10 +35,13 @@ from mutualedge.protocol import (
     Refused,
     Reply,
     RunnerHello,
+    SessionGrant,
     SessionOffered,
+    SessionOpening,
     SessionReady,
     StoreView,
     Unanswered,
+    encode_sealed,
     parse_sealed,
 )
 from mutualedge.session import Initiator, handshake_prologue
@@ -234,7 +235,7 @@ class Borrower:
                 assurance=lease.terms.assurance,
                 lease=lease.lease_id,
                 function=lease.terms.function,
-                trust_digest=self._station.trust_digest,
+                trust_digest=self._station.consortium.digest,
                 nonce=nonce,
             ),
             static_private=self._static_key,
@@ -293,14 +294,23 @@ class Borrower:
         )
         save_attestation(self._station, attestation)
         account = self._open_account(lease, attestation.meter_key)
-        opening = CHAIN_START.voucher(
-            lease.lease_id, account.meter_key, self._station.keys.settlement
-        )
-        message = initiator.write_message_3(msgspec.msgpack.encode(opening))
+        opening = self._opening_of(lease, account, initiator.evidence_hash)
+        message = initiator.write_message_3(encode_sealed(opening))
         request = FinishSession(lease=lease.lease_id, session=offered.session, message=message)
         on_reply = partial(self._on_ready, lease, initiator, account)
         self._station.ask(
             lease.terms.provider, request, partial(self._connection_step, lease, on_reply)
+        )
+
+    def _opening_of(
+        self, lease: HeldLease, account: MeterAccount, handshake: bytes
+    ) -> SessionOpening:
+        """Say that this handshake is ours, and that what its meter signs is owed, up to W."""
+        settlement = self._station.keys.settlement
+        grant = SessionGrant(lease=lease.lease_id, handshake=handshake)
+        return SessionOpening(
+            grant=sign_record(grant, settlement),
+            voucher=CHAIN_START.voucher(lease.lease_id, account.meter_key, settlement),
         )
 
     def _open_account(self, lease: HeldLease, meter_key: bytes) -> MeterAccount:

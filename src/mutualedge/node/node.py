@@ -6,7 +6,6 @@ from typing import assert_never
 
 from mutualedge.errors import MutualEdgeError, PeerError
 from mutualedge.identity import Consortium, Member
-from mutualedge.model import Digest
 from mutualedge.node.books import Books
 from mutualedge.node.borrower import Borrower
 from mutualedge.node.dispatcher import Dispatcher
@@ -69,7 +68,6 @@ class Node:
         *,
         me: Member,
         consortium: Consortium,
-        trust_digest: Digest,
         settings: NodeSettings,
         keys: NodeKeys,
         entropy: Entropy,
@@ -80,7 +78,6 @@ class Node:
         station = Station(
             me=me,
             consortium=consortium,
-            trust_digest=trust_digest,
             settings=settings,
             keys=keys,
             entropy=entropy,

@@ -17,7 +17,7 @@ from mutualedge.model import (
     Microcredits,
     format_instant,
 )
-from mutualedge.node.admittance import Admittance, refuse
+from mutualedge.node.admittance import Admittance, Session, refuse
 from mutualedge.node.books import Books
 from mutualedge.node.collector import Collector
 from mutualedge.node.dispatcher import Dispatcher
@@ -294,7 +294,7 @@ class Provider:
             sentence = "Less time remains than one job of the lease may take; nothing was run."
             raise RefusedByPolicy("market.call.too-late", sentence)
         self._check_window(lease)
-        self._execute(ask_id, lease, request)
+        self._execute(ask_id, lease, session, request)
 
     def _repeat(self, ask_id: int, known: _CallState) -> None:
         if known.reply:
@@ -316,7 +316,7 @@ class Provider:
             sentence = "Too much of this lease is unsigned; answer our request for a voucher."
             raise RefusedByPolicy("meter.window.exceeded", sentence)
 
-    def _execute(self, ask_id: int, lease: HeldLease, request: Call) -> None:
+    def _execute(self, ask_id: int, lease: HeldLease, session: Session, request: Call) -> None:
         calls = self._calls[lease.lease_id]
         order = Execute(
             job=self._dispatcher.next_job_id(),
@@ -326,7 +326,7 @@ class Provider:
             billable=request.invocation not in lease.paid,
         )
         state = _CallState(session=request.session, ask_ids=[ask_id])
-        on_answer = partial(self._on_executed, lease, request.invocation, state)
+        on_answer = partial(self._on_executed, lease, request.invocation, session, state)
         not_released = None
         can_run = self._dispatcher.is_ready and lease.lease_id in self._reserved
         if can_run:
@@ -362,6 +362,7 @@ class Provider:
         self,
         lease: HeldLease,
         invocation: InvocationId,
+        session: Session,
         state: _CallState,
         answer: RunnerAnswer,
     ) -> None:
@@ -374,6 +375,7 @@ class Provider:
             return
         usage = parse_canonical(answer.usage, UsageRecord)
         state.reply = answer.reply
+        self.admittance.archive(session)
         self._keep(lease, usage, answer, state.session)
         for ask_id in state.ask_ids:
             self._station.answer(ask_id, CallDone(record=answer.reply))

@@ -111,7 +111,6 @@ class Station:
         *,
         me: Member,
         consortium: Consortium,
-        trust_digest: Digest,
         settings: NodeSettings,
         keys: NodeKeys,
         entropy: Entropy,
@@ -119,7 +118,6 @@ class Station:
         """Take who this node is; nothing happens yet."""
         self.me = me
         self.consortium = consortium
-        self.trust_digest = trust_digest
         self.settings = settings
         self.keys = keys
         self.entropy = entropy

@@ -90,6 +90,8 @@ from mutualedge.protocol.sealed import (
     RunnerHello,
     SealedReply,
     SealedRequest,
+    SessionGrant,
+    SessionOpening,
     encode_sealed,
     parse_sealed,
 )
@@ -157,7 +159,9 @@ __all__ = [
     "SealBatch",
     "SealedReply",
     "SealedRequest",
+    "SessionGrant",
     "SessionOffered",
+    "SessionOpening",
     "SessionReady",
     "SignedBlock",
     "StatementSigned",

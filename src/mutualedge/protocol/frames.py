@@ -45,7 +45,6 @@ class OpenResponder(
 
     session: Count
     agreement: Envelope
-    trust_digest: HexDigest
     nonce: Bytes32
     message: Handshake
 

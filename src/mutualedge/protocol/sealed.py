@@ -5,7 +5,8 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from mutualedge.errors import PeerError
-from mutualedge.model import Bytes32, HexInvocationId
+from mutualedge.model import Bytes32, HexInvocationId, HexLeaseId
+from mutualedge.signing import Envelope
 
 T = TypeVar("T")
 
@@ -18,6 +19,32 @@ class RunnerHello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     meter_key: Bytes32
     evidence: Annotated[bytes, msgspec.Meta(max_length=EVIDENCE_BYTES_MAX)]
+
+
+class SessionGrant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The requester's word that a handshake is its own; signed with its settlement key.
+
+    Without it the provider could speak to its own runner in the requester's place and have
+    invented calls metered.
+
+    Attributes:
+        handshake: Hash that the evidence in message 2 is bound to.
+    """
+
+    lease: HexLeaseId
+    handshake: Bytes32
+
+
+class SessionOpening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Payload of handshake message 3: who speaks, and the voucher that opens the account.
+
+    Attributes:
+        grant: Envelope of a ``SessionGrant``.
+        voucher: Envelope of a ``meter.Voucher`` over nothing.
+    """
+
+    grant: Envelope
+    voucher: Envelope
 
 
 class SealedRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,7 +65,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[object, msgspec.msgpack.Decoder[object]] = {}
 
 
-def encode_sealed(value: RunnerHello | SealedRequest | SealedReply) -> bytes:
+def encode_sealed(value: RunnerHello | SessionOpening | SealedRequest | SealedReply) -> bytes:
     """Return the MessagePack bytes to encrypt."""
     return _encoder.encode(value)
 

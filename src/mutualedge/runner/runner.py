@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
-import msgspec
-
 from mutualedge.attest import report_data
 from mutualedge.errors import MutualEdgeError, PeerError, UsageError
 from mutualedge.functions import (
@@ -21,7 +19,8 @@ from mutualedge.functions import (
     parse_bundle,
     verify_bundle,
 )
-from mutualedge.market import Agreement
+from mutualedge.identity import Consortium
+from mutualedge.market import Agreement, verify_agreement
 from mutualedge.meter import CHAIN_START, ChainPosition, UsageRecord
 from mutualedge.model import AssuranceLevel, Digest, LeaseId, Microcredits
 from mutualedge.protocol import (
@@ -43,6 +42,8 @@ from mutualedge.protocol import (
     SealBatch,
     SealedReply,
     SealedRequest,
+    SessionGrant,
+    SessionOpening,
     encode_sealed,
     parse_sealed,
 )
@@ -60,7 +61,7 @@ from mutualedge.signing import (
     SigningKey,
     canonical_bytes,
     digest_of,
-    parse_canonical,
+    verify_record,
 )
 
 SESSIONS_PER_LEASE = 8
@@ -117,6 +118,7 @@ class Runner:
     def __init__(
         self,
         *,
+        consortium: Consortium,
         runtime: Runtime,
         attester: Attester,
         assurance: AssuranceLevel,
@@ -126,6 +128,8 @@ class Runner:
         """Draw the session's static key and the meter key; both die with the process.
 
         Args:
+            consortium: Whose agreements and requesters it believes, for its whole life; each
+                evidence names it.
             runtime: Executes functions.
             attester: Gives evidence over this runner.
             assurance: What that evidence is worth; stands in every record.
@@ -133,6 +137,7 @@ class Runner:
             clock_ns: Processor time, to calibrate fuel when a function is loaded; nothing else
                 here knows time.
         """
+        self._consortium = consortium
         self._clock_ns = clock_ns
         self._runtime = runtime
         self._attester = attester
@@ -191,15 +196,14 @@ class Runner:
 
     def _open(self, order: OpenResponder) -> ResponderOpened:
         """Answer message 1 with evidence over this very handshake, function and meter key."""
-        terms = parse_canonical(order.agreement.payload, Agreement)
-        lease = LeaseId(order.agreement.payload_digest)
+        lease, terms = verify_agreement(order.agreement, self._consortium)
         self._function(terms.function)
         responder = Responder(
             prologue=handshake_prologue(
                 assurance=terms.assurance,
                 lease=lease,
                 function=terms.function,
-                trust_digest=order.trust_digest,
+                trust_digest=self._consortium.digest,
                 nonce=order.nonce,
             ),
             static_private=self._static_key,
@@ -208,7 +212,13 @@ class Runner:
         responder.read_message_1(order.message)
         handshake = responder.evidence_hash
         meter_key = self._meter_key.public_bytes
-        bound = report_data(self._attester.backend, handshake, terms.function, meter_key)
+        bound = report_data(
+            backend=self._attester.backend,
+            trust_digest=self._consortium.digest,
+            handshake=handshake,
+            bundle_digest=terms.function,
+            meter_key=meter_key,
+        )
         evidence = self._attester.collect(bound)
         hello = RunnerHello(meter_key=meter_key, evidence=evidence)
         message = responder.write_message_2(encode_sealed(hello))
@@ -244,14 +254,19 @@ class Runner:
     def _finish(self, order: FinishResponder) -> ResponderFinished:
         session = self._session(order.session)
         payload = session.responder.read_message_3(order.message)
-        try:
-            opening = msgspec.msgpack.decode(payload, type=Envelope)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            sentence = f"Message 3 must carry the opening voucher: {error}."
-            raise PeerError("session.opening.malformed", sentence) from error
+        opening = parse_sealed(payload, SessionOpening)
+        self._verify_grant(session, opening.grant)
         keys = session.responder.split()
         session.sealer, session.opener, session.secret = keys.sealer, keys.opener, keys.secret
-        return ResponderFinished(session=order.session, opening=opening)
+        return ResponderFinished(session=order.session, opening=opening.voucher)
+
+    def _verify_grant(self, session: _Session, envelope: Envelope) -> None:
+        """Refuse a handshake that the lease's requester does not call its own."""
+        requester = self._consortium.member(session.terms.requester)
+        grant = verify_record(envelope, SessionGrant, requester.settlement_key)
+        if (grant.lease, grant.handshake) != (session.lease, session.responder.evidence_hash):
+            sentence = "The requester granted another session than this; it must sign this one."
+            raise PeerError("session.grant.other", sentence)
 
     def _execute(self, order: Execute) -> Executed:
         session = self._session(order.session)
