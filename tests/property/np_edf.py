@@ -147,10 +147,16 @@ class Run(NamedTuple):
         ]
 
 
-def drive(processor: Processor, arrivals: Sequence[Arrival], execution: Random | None) -> Run:
+def drive(
+    processor: Processor,
+    arrivals: Sequence[Arrival],
+    execution: Random | None,
+    errand_ns: int = 0,
+) -> Run:
     """Execute non-preemptive EDF event by event until everything accepted is done.
 
-    Jobs take their whole budget, or a random part of it when ``execution`` is given.
+    Jobs take their whole budget, or a random part of it when ``execution`` is given. With
+    ``errand_ns``, errands of that length fill every instant at which the processor lets them.
     """
     run = Run({}, {})
     queue = sorted(arrivals, key=lambda arrival: arrival.at_ns)
@@ -167,6 +173,9 @@ def drive(processor: Processor, arrivals: Sequence[Arrival], execution: Random |
         if job is not None:
             running = processor.start(job.key, now_ns)
             ends_ns = now_ns + (execution.randint(1, job.budget_ns) if execution else job.budget_ns)
+        elif errand_ns and queue and processor.can_occupy(now_ns):
+            running = processor.occupy(f"errand {now_ns}", errand_ns, now_ns)
+            ends_ns = now_ns + errand_ns
         processor.validate()
         release_ns = processor.next_release_ns()
         wakes = [ends_ns] if running else [] if release_ns is None else [release_ns]

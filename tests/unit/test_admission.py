@@ -323,6 +323,29 @@ def test_misuse_is_named() -> None:
         processor.withdraw("a", 9)
 
 
+def test_what_has_no_deadline_waits_for_what_has_one() -> None:
+    """The processor is not free for it before a job, nor before one admitted for later."""
+    processor = Processor(best_effort_blocking_ns=9)
+    assert processor.admit(job("later", 5, 15, release_ns=10), 0) == Admitted()
+    assert not processor.can_occupy(0)
+    with pytest.raises(UsageError) as refused:
+        processor.occupy("errand", 10, 0)
+    assert refused.value.code == "admission.occupy.order"
+    processor.withdraw("later", 0)
+    processor.occupy("errand", 10, 0)
+    assert not processor.can_occupy(0)
+
+
+def test_jobs_are_admitted_around_what_has_no_deadline() -> None:
+    """What runs counts with its whole budget until it ends."""
+    processor = Processor(best_effort_blocking_ns=9)
+    processor.occupy("errand", 10, 0)
+    assert code_of(processor.admit(job("a", 5, 14), 1)) == "admission.job.late"
+    assert processor.admit(job("b", 5, 15), 1) == Admitted()
+    processor.finish("errand", 2)
+    assert processor.admit(job("c", 5, 12), 2) == Admitted()
+
+
 def test_removing_a_reservation_keeps_its_jobs_and_frees_its_share() -> None:
     """What arrived keeps its deadline; what has not arrived no longer counts."""
     processor = Processor()

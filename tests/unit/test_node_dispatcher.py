@@ -226,6 +226,49 @@ def test_answers_go_to_those_who_ordered() -> None:
     assert told == [("first", "x.a"), ("second", "x.b")]
 
 
+def test_an_errand_waits_for_the_jobs() -> None:
+    """A handshake never delays what was admitted: it runs when no released job waits."""
+    bench = Bench()
+    assert bench.local(1, 60) is None
+    assert bench.local(2, 50) is None
+    bench.dispatcher.order(BATCH, bench.on("batch"))
+    assert bench.jobs() == [1]
+    bench.at(1).done(1)
+    assert bench.jobs() == [2]
+    bench.at(2).done(2)
+    assert bench.orders() == [BATCH]
+    bench.dispatcher.validate()
+
+
+def test_a_job_is_admitted_around_a_running_errand() -> None:
+    """While an errand runs, a job that would start too late behind it is refused."""
+    bench = Bench()
+    bench.dispatcher.order(BATCH, bench.on("batch"))
+    verdict = bench.local(1, 9)
+    assert isinstance(verdict, NotAdmitted)
+    assert verdict.code == "admission.job.late"
+    assert bench.local(2, 10) is None
+    bench.dispatcher.validate()
+
+
+def test_an_errand_that_waited_long_goes_before_new_jobs() -> None:
+    """Jobs of our own cannot keep a partner's handshake out for ever."""
+    bench = Bench()
+    for job in range(30):
+        assert bench.local(job, 1_000) is None
+    bench.dispatcher.order(BATCH, bench.on("batch"))
+    for job in range(21):
+        bench.at(5 * job).done(job)
+    assert bench.local(30, 1_000) is None
+    verdict = bench.at(101).local(31, 1_000)
+    assert isinstance(verdict, NotAdmitted)
+    assert verdict.code == "admission.job.errand-first"
+    for job in range(21, 31):
+        bench.at(5 * job).done(job)
+    assert bench.orders()[-1] == BATCH
+    assert bench.local(32, 1_000) is None
+
+
 def test_an_answer_nobody_asked_for_is_refused() -> None:
     """A runner that speaks first is misbehaving."""
     with pytest.raises(PeerError) as refused:

@@ -31,7 +31,7 @@ SESSIONS_MAX = 8
 """Sessions per lease kept open; a requester that restarts opens a new one."""
 
 HANDSHAKES_MAX = 2
-"""Handshakes of one lease in the runner at once; each delays admitted jobs a little."""
+"""Handshakes of one lease that may wait for the runner: a requester needs one, and a repeat."""
 
 FindLease = Callable[[LeaseId, str], HeldLease]
 

@@ -1,10 +1,15 @@
-"""One processor, one runner: jobs are admitted, ordered by deadline, and executed one at a time."""
+"""One processor, one runner: jobs are admitted, ordered by deadline, and executed one at a time.
+
+What else the runner does (handshakes, batches, loading a function) is an *errand*: it runs when no
+released job waits, and the admission tests know of it as of a job without deadline.
+"""
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from mutualedge.errors import PeerError
-from mutualedge.model import Digest
+from mutualedge.model import NS_PER_MS, Digest
 from mutualedge.node.station import Station
 from mutualedge.plan.admission import (
     Admitted,
@@ -25,10 +30,30 @@ from mutualedge.protocol import (
     RunnerOrder,
 )
 
-ORDERS_MAX = 256
-"""Orders the runner may have unanswered besides the one job; handshakes and batches are short."""
+ERRANDS_MAX = 256
+"""Errands that may wait: two handshakes and a batch for each lease, and room."""
+
+ERRAND_PATIENCE_NS = 100 * NS_PER_MS
+"""An errand that waited so long keeps new jobs of our own out until it is done; those who wait for
+a handshake or a batch give up after seconds."""
 
 OnAnswer = Callable[[RunnerAnswer], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Errand:
+    order: RunnerOrder
+    on_answer: OnAnswer
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Current:
+    """What the runner is at: a job or an errand, one at a time."""
+
+    key: str
+    on_answer: OnAnswer
+
 
 RUNNER_LOST = FrameRefused(
     order="any",
@@ -45,9 +70,10 @@ class Dispatcher:
         """Start without a runner: nothing is admitted until one has loaded the function."""
         self._station = station
         self._processor = Processor(best_effort_blocking_ns=station.settings.job_budget_ns - 1)
-        self._expecting: deque[OnAnswer] = deque()
+        self._errands: deque[_Errand] = deque()
+        self._errand_count = 0
+        self._current: _Current | None = None
         self._work: dict[str, tuple[Execute | ExecuteLocal, OnAnswer]] = {}
-        self._running: str | None = None
         self._life: int | None = None
         self._wake_ns: int | None = None
         self._making_room: dict[str, None] = {}
@@ -78,36 +104,46 @@ class Dispatcher:
         """Fail everything the runner was asked; it forgot it all."""
         self.function = None
         self._life = None
-        waiting = [*self._expecting, *(on_answer for _, on_answer in self._work.values())]
+        waiting = [each.on_answer for each in self._errands]
+        waiting += [on_answer for _, on_answer in self._work.values()]
         for key in self._work:
             self._processor.withdraw(key, self._station.now_ns)
-        self._expecting.clear()
+        self._errands.clear()
         self._work.clear()
-        for on_answer in dict.fromkeys(waiting):
+        if self._current is not None:
+            self._finish(RUNNER_LOST)
+        for on_answer in waiting:
             on_answer(RUNNER_LOST)
 
     def order(self, order: RunnerOrder, on_answer: OnAnswer) -> None:
-        """Give the runner an order; answered in order, at once if there is no runner."""
+        """Give the runner an errand; it fails at once if there is no runner."""
         if self._life is None:
             on_answer(RUNNER_LOST)
             return
-        assert len(self._expecting) < ORDERS_MAX, "the runner does not answer"
-        self._expecting.append(on_answer)
-        self._station.order(order, self._life)
+        assert len(self._errands) < ERRANDS_MAX, "the runner does not answer"
+        errand = _Errand(order=order, on_answer=on_answer, since_ns=self._station.now_ns)
+        self._errands.append(errand)
+        self.dispatch()
 
     def runner_answered(self, answer: RunnerAnswer) -> None:
-        """Hand the answer to whoever gave the oldest unanswered order, then start the next job.
+        """Hand the answer to whoever gave the order, then start what comes next.
 
         Raises:
             PeerError: The runner spoke without being asked.
         """
-        if not self._expecting:
+        if self._current is None:
             sentence = "The runner answered an order nobody gave; its answer is dropped."
             raise PeerError("node.runner.unasked", sentence)
         try:
-            self._expecting.popleft()(answer)
+            self._finish(answer)
         finally:
             self.dispatch()
+
+    def _finish(self, answer: RunnerAnswer) -> None:
+        assert self._current is not None, "an answer is to what the runner is at"
+        current, self._current = self._current, None
+        self._processor.finish(current.key, self._station.now_ns)
+        current.on_answer(answer)
 
     def next_job_id(self) -> int:
         """Return a number for a job, unique in this process."""
@@ -143,6 +179,9 @@ class Dispatcher:
         if self._making_room:
             sentence = "A promise to a partner is about to begin and needs the processor first."
             return _not_admitted("admission.job.promised-first", sentence, deadline_ns, budget_ns)
+        if self._errands and now_ns - self._errands[0].since_ns > ERRAND_PATIENCE_NS:
+            sentence = "Handshakes and batches of partners have waited long; they go first now."
+            return _not_admitted("admission.job.errand-first", sentence, deadline_ns, budget_ns)
         if deadline_ns - now_ns < budget_ns:
             sentence = "Less time remains than the function may need."
             return _not_admitted("admission.job.too-late", sentence, deadline_ns, budget_ns)
@@ -169,17 +208,28 @@ class Dispatcher:
         return None
 
     def dispatch(self) -> None:
-        """Start the released job with the earliest deadline, if the runner is free."""
-        if self._running is not None or not self.is_ready:
+        """Start the released job with the earliest deadline, or else an errand, if there is one."""
+        if self._current is not None or self._life is None:
             return
-        job = self._processor.next_job(self._station.now_ns)
-        if job is None:
+        now_ns = self._station.now_ns
+        job = self._processor.next_job(now_ns) if self.is_ready else None
+        if job is not None:
+            order, on_answer = self._work.pop(job.key)
+            self._processor.start(job.key, now_ns)
+            self._begin(job.key, order, on_answer)
+        elif self._errands and self._processor.can_occupy(now_ns):
+            errand = self._errands.popleft()
+            self._errand_count += 1
+            key = f"errand {self._errand_count}"
+            self._processor.occupy(key, self._station.settings.job_budget_ns, now_ns)
+            self._begin(key, errand.order, errand.on_answer)
+        else:
             self._wake_at_next_release()
-            return
-        order, on_answer = self._work.pop(job.key)
-        self._processor.start(job.key, self._station.now_ns)
-        self._running = job.key
-        self.order(order, lambda answer: self._finish(job.key, answer, on_answer))
+
+    def _begin(self, key: str, order: RunnerOrder, on_answer: OnAnswer) -> None:
+        assert self._life is not None, "somebody must take the order"
+        self._current = _Current(key=key, on_answer=on_answer)
+        self._station.order(order, self._life)
 
     def _wake_at_next_release(self) -> None:
         release_ns = self._processor.next_release_ns()
@@ -189,11 +239,6 @@ class Dispatcher:
             self._wake_ns = release_ns
             self._station.after(release_ns - now_ns, self.dispatch)
 
-    def _finish(self, key: str, answer: RunnerAnswer, on_answer: OnAnswer) -> None:
-        self._running = None
-        self._processor.finish(key, self._station.now_ns)
-        on_answer(answer)
-
     @property
     def running(self) -> Running | None:
         """The job the runner works on."""
@@ -202,7 +247,9 @@ class Dispatcher:
     def validate(self) -> None:
         """Assert that the queue and the processor agree."""
         self._processor.validate()
-        assert self._running is None or self._expecting, "a running job has an open order"
+        running = None if self.running is None else self.running.job.key
+        at = None if self._current is None else self._current.key
+        assert running == at, "the processor runs what the runner is at"
 
 
 def _not_admitted(code: str, sentence: str, at_ns: int, demand_ns: int) -> NotAdmitted:

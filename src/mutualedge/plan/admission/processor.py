@@ -19,6 +19,9 @@ from mutualedge.plan.admission.state import Job, ProcessorSnapshot, Running, dea
 QUEUED_PER_RESERVATION_MAX = 8
 """Jobs of one reservation that wait; a partner that sends faster than agreed fills only this."""
 
+NEVER_NS = 1 << 62
+"""The deadline of what has none, in the year 2116: it delays jobs and nothing delays it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
@@ -193,6 +196,33 @@ class Processor:
             )
             raise UsageError("admission.start.order", sentence)
         self._pending.remove(job)
+        self._running = Running(job=job, started_ns=now_ns)
+        return self._running
+
+    def can_occupy(self, now_ns: int) -> bool:
+        """Tell whether the processor is free for something that no admission test foresaw.
+
+        Not while a job is released, nor while one without reservation waits for its release: it
+        was admitted for a processor that is free by then.
+        """
+        is_free = self._running is None and self.next_job(now_ns) is None
+        return is_free and all(job.reservation_key is not None for job in self._pending)
+
+    def occupy(self, key: str, budget_ns: int, now_ns: int) -> Running:
+        """Record that the runner began something without deadline, since ``can_occupy`` says so.
+
+        Promises leave room for one such blocking (``best_effort_blocking_ns``), and jobs that
+        arrive meanwhile are admitted around it. It ends with ``finish``, as a job does.
+
+        Raises:
+            UsageError: A job comes first, or time ran backwards.
+        """
+        self._observe(now_ns)
+        assert budget_ns <= self._best_effort_blocking_ns + 1, "promises leave room for no more"
+        if not self.can_occupy(now_ns):
+            sentence = f"A job comes before '{key}'; ask can_occupy at the same instant."
+            raise UsageError("admission.occupy.order", sentence)
+        job = Job(key=key, budget_ns=budget_ns, deadline_ns=NEVER_NS, release_ns=now_ns)
         self._running = Running(job=job, started_ns=now_ns)
         return self._running
 
