@@ -4,10 +4,19 @@ from collections.abc import Callable
 from time import thread_time_ns
 
 from benchmarks.lines import Metric, rated
-from mutualedge.ledger import Ledger, OpenLease, SetLimit
+from mutualedge.ledger import Ledger, SetLimit
 from mutualedge.model import NS_PER_MS, Microcredits
 from mutualedge.signing import Envelope
-from tests.unit.ledger_world import ACME, BOLT, START_NS, WRITER, World, agreement, consortium
+from tests.unit.ledger_world import (
+    ACME,
+    BOLT,
+    START_NS,
+    WRITER,
+    World,
+    agreement,
+    consortium,
+    opening,
+)
 
 BLOCKS = 30
 COMMANDS = 32
@@ -32,7 +41,7 @@ def _set_limit(world: World, number: int) -> Envelope:
 
 def _open_lease(world: World, number: int) -> Envelope:
     """Return the opening of a lease with two more signatures inside."""
-    return world.command(ACME, OpenLease(agreement=agreement(nonce=number)))
+    return world.command(ACME, opening(agreement(nonce=number)))
 
 
 def _rates(kind: str, make: MakeCommand) -> list[Metric]:

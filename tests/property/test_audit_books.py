@@ -15,7 +15,6 @@ from mutualedge.ledger import (
     Command,
     Contradict,
     Ledger,
-    OpenLease,
     SetLimit,
     Settle,
 )
@@ -37,7 +36,17 @@ from mutualedge.model import (
     format_instant,
 )
 from mutualedge.signing import Envelope, SigningKey, key_id_of, sign_record
-from tests.unit.audit_scenarios import ACME, BOLT, CORD, NAMES, START_NS, WRITER, consortium, key
+from tests.unit.audit_scenarios import (
+    ACME,
+    BOLT,
+    CORD,
+    NAMES,
+    START_NS,
+    WRITER,
+    consortium,
+    key,
+    opening,
+)
 
 METERS = (key("property meter 1"), key("property meter 2"))
 mostly = st.sampled_from([True, True, True, True, False])
@@ -166,7 +175,7 @@ def step_of(both: Both, drawn: dict[str, object]) -> tuple[EnterpriseId, Action]
         fresh = agreement(both.count, both.now_ns, turned=drawn["turned"])
         both.leases.append((LeaseId(fresh.payload_digest), fresh))
         opened = both.leases[-1] if drawn["by_its_party"] else both.leases[0]
-        return ACME if drawn["signed"] else CORD, OpenLease(agreement=opened[1])
+        return ACME if drawn["signed"] else CORD, opening(opened[1])
     lease, envelope = both.leases[-1 - drawn["lease"] % len(both.leases)]
     terms = msgspec.json.decode(envelope.payload, type=Agreement)
     asker = terms.provider if drawn["kind"] == "claim" else terms.requester
@@ -201,7 +210,7 @@ def test_the_auditors_books_agree_with_the_contract(steps: list[dict[str, object
         both.run(creditor, limit)
     first = agreement(0, both.now_ns, turned=False)
     both.leases.append((LeaseId(first.payload_digest), first))
-    both.run(ACME, OpenLease(agreement=first))
+    both.run(ACME, opening(first))
     for drawn in steps:
         both.now_ns += drawn["wait_s"] * NS_PER_S
         if drawn["kind"] != "wait":

@@ -26,13 +26,19 @@ from tests.unit.ledger_world import (
     batch,
     consortium,
     ended_world,
+    opening,
     settlement_key,
     statement,
     voucher,
 )
 
 LEASE = LeaseId(agreement().payload_digest)
-GOOD = (agreement(), statement(LEASE, 600), voucher(LEASE, 600), batch(LEASE, 630))
+GOOD = (
+    opening(agreement()).commitment,
+    statement(LEASE, 600),
+    voucher(LEASE, 600),
+    batch(LEASE, 630),
+)
 
 
 @st.composite
@@ -61,7 +67,7 @@ def resigned(envelope: Envelope) -> Envelope:
 
 many = st.lists(documents(), max_size=3).map(tuple)
 actions: st.SearchStrategy[Action] = st.one_of(
-    st.builds(OpenLease, agreement=documents()),
+    st.builds(OpenLease, commitment=documents()),
     st.builds(Settle, statement=documents()),
     st.builds(Claim, lease=st.just(LEASE), vouchers=many, batches=many),
     st.builds(Close, lease=st.just(LEASE), vouchers=many),

@@ -17,7 +17,6 @@ from mutualedge.ledger import (
     Contradict,
     Lease,
     Ledger,
-    OpenLease,
     Outcome,
     SetLimit,
     Settle,
@@ -39,6 +38,7 @@ from tests.unit.ledger_world import (
     agreement,
     batch,
     consortium,
+    opening,
     statement,
     voucher,
 )
@@ -96,7 +96,7 @@ class LedgerMachine(RuleBasedStateMachine):
         nonce = len(self.leases)
         document = agreement(requester, provider, starts_ns=starts_ns, nonce=nonce)
         self.send(provider, generous)
-        self.send(requester, OpenLease(agreement=document))
+        self.send(requester, opening(document))
         self.leases.append(LeaseId(document.payload_digest))
 
     @rule(index=st.integers(min_value=0), sender=members, count=totals)

@@ -39,7 +39,7 @@ from mutualedge.ledger import (
     SetLimit,
     Settle,
 )
-from mutualedge.market import Agreement
+from mutualedge.market import Agreement, commitment_of
 from mutualedge.meter import RecordBatch, Statement, UsageRecord, Voucher, statement_of
 from mutualedge.model import (
     NS_PER_MS,
@@ -137,6 +137,14 @@ def consortium() -> Consortium:
     return verify_trust(trust_envelope())
 
 
+def opening(agreed: Envelope) -> OpenLease:
+    """Return what tells the ledger of an agreement, signed by both."""
+    told = parse_canonical(agreed.payload, Agreement)
+    commitment = commitment_of(LeaseId(agreed.payload_digest), told)
+    both = (key(f"settlement {told.requester}"), key(f"settlement {told.provider}"))
+    return OpenLease(commitment=sign_record(commitment, *both))
+
+
 @dataclass
 class Lending:
     """One lease with one meter, as its provider and runner see it."""
@@ -229,7 +237,7 @@ class Scenario:
             self.items.append(AgreementItem(agreement=envelope))
         self.items.append(AttestationItem(attestation=canonical_bytes(attestation)))
         if opened:
-            self.order(self.command(ACME, OpenLease(agreement=envelope)))
+            self.order(self.command(ACME, opening(envelope)))
         return Lending(lease, agreed, envelope, meter, attestation.evidence)
 
     def serve(

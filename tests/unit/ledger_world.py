@@ -19,7 +19,7 @@ from mutualedge.ledger import (
     SetLimit,
     Settle,
 )
-from mutualedge.market import Agreement
+from mutualedge.market import Agreement, commitment_of
 from mutualedge.meter import RecordBatch, Statement, Voucher, statement_of
 from mutualedge.model import (
     NS_PER_MS,
@@ -36,7 +36,7 @@ from mutualedge.model import (
     format_instant,
     parse_instant,
 )
-from mutualedge.signing import Envelope, SigningKey, sign_record
+from mutualedge.signing import Envelope, SigningKey, parse_canonical, sign_record
 
 START_NS = parse_instant("2026-11-21T08:00:00.000Z")
 LEASE_NS = 60 * NS_PER_S
@@ -163,7 +163,7 @@ class World:
         assert self.ask(creditor, action) == "done"
 
     def open(self, agreement: Envelope, by: str = ACME) -> LeaseId:
-        assert self.ask(by, OpenLease(agreement=agreement)) == "done"
+        assert self.ask(by, opening(agreement)) == "done"
         return LeaseId(agreement.payload_digest)
 
     def lease(self, lease_id: LeaseId) -> Lease:
@@ -260,6 +260,14 @@ def agreement(
         nonce=nonce,
     )
     return sign_terms(agreed)
+
+
+def opening(agreed: Envelope) -> OpenLease:
+    """Return what opens the lease of an agreement, signed by both whatever the agreement is."""
+    told = parse_canonical(agreed.payload, Agreement)
+    commitment = commitment_of(LeaseId(agreed.payload_digest), told)
+    both = (settlement_key(told.requester), settlement_key(told.provider))
+    return OpenLease(commitment=sign_record(commitment, *both))
 
 
 def voucher(

@@ -15,8 +15,16 @@ from mutualedge.ledger import (
     SetLimit,
     Settle,
 )
+from mutualedge.market import Commitment
 from mutualedge.meter import statement_of
-from mutualedge.model import Digest, Instant, LeaseId, Microcredits, format_instant
+from mutualedge.model import (
+    Digest,
+    Instant,
+    LeaseId,
+    Microcredits,
+    Milliseconds,
+    format_instant,
+)
 from mutualedge.signing import Envelope, countersign, parse_canonical, sign_record
 from tests.unit.audit_scenarios import (
     ACME,
@@ -31,6 +39,7 @@ from tests.unit.audit_scenarios import (
     honest,
     key,
     only,
+    opening,
     served,
     signed,
     tampered,
@@ -144,17 +153,39 @@ def test_a_limit_that_does_not_hold_convicts_the_writer() -> None:
     scenario = Scenario()
     scenario.allow(limit=1)
     lending = scenario.lend(opened=False)
-    forged(scenario, scenario.command(ACME, OpenLease(agreement=lending.envelope)))
+    forged(scenario, scenario.command(ACME, opening(lending.envelope)))
     assert only(scenario.verify(), "ledger.overdrawn").culprit == "ledger-writer"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cost_max_microcredits": Microcredits(10**6)},
+        {"exposure_microcredits": Microcredits(10**6)},
+        {"dispute_window_ms": Milliseconds(1)},
+    ],
+    ids=str,
+)
+def test_the_ledger_was_told_what_was_agreed(change: dict[str, object]) -> None:
+    """Two parties that commit to other terms than they agreed on are found out."""
+    scenario = Scenario()
+    scenario.allow()
+    lending = scenario.lend(opened=False)
+    told = parse_canonical(opening(lending.envelope).commitment.payload, Commitment)
+    both = (key("settlement acme"), key("settlement bolt"))
+    other = sign_record(msgspec.structs.replace(told, **change), *both)
+    scenario.order(scenario.command(ACME, OpenLease(commitment=other)))
+    found = only(scenario.verify(), "ledger.commitment")
+    assert (found.subject, found.step) == (lending.lease, 9)
 
 
 def test_limits_hold_at_each_step_not_only_at_the_end() -> None:
     """The limit was raised after the lease had opened; the end state would look right."""
     scenario = Scenario()
     lending = scenario.lend(opened=False)
-    opening = scenario.command(ACME, OpenLease(agreement=lending.envelope))
+    opened = scenario.command(ACME, opening(lending.envelope))
     raised = SetLimit(debtor=ACME, limit_microcredits=Microcredits(10**9))
-    forged(scenario, opening, scenario.command(BOLT, raised))
+    forged(scenario, opened, scenario.command(BOLT, raised))
     assert only(scenario.verify(), "ledger.overdrawn").subject == "block 1"
 
 

@@ -16,7 +16,6 @@ from mutualedge.ledger import (
     LeaseChanged,
     Ledger,
     LimitChanged,
-    OpenLease,
     SetLimit,
     fit,
     perform,
@@ -51,6 +50,7 @@ from tests.unit.ledger_world import (
     ended_world,
     key,
     lent_world,
+    opening,
     settle,
     settlement_key,
     settles_until_ns,
@@ -143,7 +143,7 @@ def test_another_engine_reaches_the_same_rows() -> None:
     plain = DictContext()
     for caller, now_ns, action in (
         (BOLT, START_NS, lend(ACME, COST_MAX_MICROCREDITS)),
-        (ACME, START_NS, OpenLease(agreement=agreement())),
+        (ACME, START_NS, opening(agreement())),
         (BOLT, world.now_ns, claim(lease_id, 600, 900)),
     ):
         plain.caller, plain.now_ns = caller, now_ns
@@ -168,11 +168,11 @@ def test_a_command_sent_again_gets_its_recorded_outcome() -> None:
 def test_a_refused_command_stays_refused() -> None:
     """A retry by id asks what happened, it does not try again."""
     world = World()
-    refused = world.command(ACME, OpenLease(agreement=agreement()))
+    refused = world.command(ACME, opening(agreement()))
     assert world.run(refused)[0].code == "ledger.credit.overdrawn"
     world.limit(BOLT, ACME, COST_MAX_MICROCREDITS)
     assert world.run(refused)[0].code == "ledger.credit.overdrawn"
-    assert world.ask(ACME, OpenLease(agreement=agreement())) == "done"
+    assert world.ask(ACME, opening(agreement())) == "done"
 
 
 def test_a_command_id_means_one_command() -> None:
@@ -203,8 +203,8 @@ def test_one_bad_command_does_not_poison_its_block() -> None:
     world = World()
     outcomes = world.run(
         world.command(BOLT, lend(ACME, COST_MAX_MICROCREDITS)),
-        world.command(ACME, OpenLease(agreement=agreement(price=4))),
-        world.command(ACME, OpenLease(agreement=agreement())),
+        world.command(ACME, opening(agreement(price=4))),
+        world.command(ACME, opening(agreement())),
     )
     assert [each.code for each in outcomes] == ["done", "ledger.credit.overdrawn", "done"]
     assert world.pending() == COST_MAX_MICROCREDITS
@@ -250,8 +250,8 @@ def test_events_tell_what_changed() -> None:
     world = World()
     commands = [
         world.command(BOLT, lend(ACME, COST_MAX_MICROCREDITS)),
-        world.command(ACME, OpenLease(agreement=agreement())),
-        world.command(ACME, OpenLease(agreement=agreement(nonce=1))),
+        world.command(ACME, opening(agreement())),
+        world.command(ACME, opening(agreement(nonce=1))),
     ]
     events = world.ledger.execute(commands, START_NS, WRITER).events
     assert [type(each) for each in events] == [LimitChanged, LeaseChanged]
@@ -357,7 +357,7 @@ def test_followers_detect_what_the_writer_made_up(
     follower = follower_of(world)
     before = follower.snapshot()
     world.run(
-        world.command(ACME, OpenLease(agreement=agreement())),
+        world.command(ACME, opening(agreement())),
         world.command(BOLT, lend(ACME, 5)),
         world.command(CORD, lend(ACME, 5)),
     )

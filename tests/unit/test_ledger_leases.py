@@ -1,10 +1,15 @@
 """Leases that both sides sign for: opened, settled, expired, and what is refused."""
 
+import base64
+import re
+from collections.abc import Iterator
+
 import msgspec
 import pytest
 
 from mutualedge.ledger import LeaseStatus, OpenLease, SetLimit, Settle
 from mutualedge.ledger.leases import DISPUTE_WINDOW_MS_MAX, LEASE_AHEAD_NS_MAX, SWEEP_MAX
+from mutualedge.market import Commitment
 from mutualedge.model import (
     JSON_INTEGER_MAX,
     NS_PER_MS,
@@ -13,7 +18,7 @@ from mutualedge.model import (
     LeaseId,
     Microcredits,
 )
-from mutualedge.signing import sign_record
+from mutualedge.signing import parse_canonical, sign_record
 from tests.unit.ledger_world import (
     ACME,
     BOLT,
@@ -27,6 +32,7 @@ from tests.unit.ledger_world import (
     claim,
     ended_world,
     lent_world,
+    opening,
     settle,
     settlement_key,
     settles_until_ns,
@@ -55,26 +61,28 @@ def test_the_provider_may_open_too() -> None:
 
 def test_a_stranger_to_the_lease_cannot_open_it() -> None:
     """Signatures of both do not make a third member a party."""
-    assert World().ask(CORD, OpenLease(agreement=agreement())) == "ledger.command.not-party"
+    assert World().ask(CORD, opening(agreement())) == "ledger.command.not-party"
 
 
 def test_an_agreement_needs_both_signatures() -> None:
     """One side cannot lease for the other."""
-    alone = sign_record(terms(), settlement_key(ACME))
-    assert World().ask(ACME, OpenLease(agreement=alone)) == "signing.envelope.unsigned"
+    both = opening(agreement()).commitment
+    for alone in both.signatures:
+        action = OpenLease(commitment=msgspec.structs.replace(both, signatures=(alone,)))
+        assert World().ask(ACME, action) == "signing.envelope.unsigned"
 
 
 def test_a_party_outside_the_consortium_has_no_lease() -> None:
     """The card of each party comes from the trust file."""
     foreign = sign_terms(terms(ACME, "evil"))
-    assert World().ask(ACME, OpenLease(agreement=foreign)) == "identity.member.unknown"
+    assert World().ask(ACME, opening(foreign)) == "identity.member.unknown"
 
 
 def test_an_agreement_is_opened_once() -> None:
     """The same document under another command id changes nothing."""
     world, _ = lent_world()
     before = world.pending()
-    assert world.ask(BOLT, OpenLease(agreement=agreement())) == "ledger.lease.already-open"
+    assert world.ask(BOLT, opening(agreement())) == "ledger.lease.already-open"
     assert world.pending() == before
 
 
@@ -82,14 +90,14 @@ def test_a_settled_agreement_is_not_opened_again() -> None:
     """A lease's identity is never reused, however it ended."""
     world, lease_id = lent_world()
     assert world.ask(ACME, settle(lease_id, 30)) == "done"
-    assert world.ask(ACME, OpenLease(agreement=agreement())) == "ledger.lease.already-open"
+    assert world.ask(ACME, opening(agreement())) == "ledger.lease.already-open"
 
 
 def test_a_lease_beyond_the_credit_line_is_refused() -> None:
     """One microcredit short is short."""
     world = World()
     world.limit(BOLT, ACME, COST_MAX_MICROCREDITS - 1)
-    assert world.ask(ACME, OpenLease(agreement=agreement())) == "ledger.credit.overdrawn"
+    assert world.ask(ACME, opening(agreement())) == "ledger.credit.overdrawn"
     assert world.pending() == 0
 
 
@@ -98,7 +106,7 @@ def test_a_lowered_limit_stops_new_leases_only() -> None:
     world, lease_id = lent_world()
     world.limit(BOLT, ACME, 5)
     nxt = agreement(nonce=1)
-    assert world.ask(ACME, OpenLease(agreement=nxt)) == "ledger.credit.overdrawn"
+    assert world.ask(ACME, opening(nxt)) == "ledger.credit.overdrawn"
     assert world.ask(ACME, settle(lease_id, 900)) == "done"
     assert world.balance(BOLT) == 900
 
@@ -108,35 +116,59 @@ def test_a_lease_that_is_over_is_not_opened() -> None:
     world = World()
     world.limit(BOLT, ACME, COST_MAX_MICROCREDITS)
     world.at(START_NS + LEASE_NS)
-    assert world.ask(ACME, OpenLease(agreement=agreement())) == "ledger.lease.over"
+    assert world.ask(ACME, opening(agreement())) == "ledger.lease.over"
 
 
 def test_a_lease_ends_within_a_year() -> None:
     """Credit is promised no further than the bound, and up to exactly it."""
     world = World()
     far = agreement(starts_ns=START_NS + LEASE_AHEAD_NS_MAX - LEASE_NS + NS_PER_MS)
-    assert world.ask(ACME, OpenLease(agreement=far)) == "ledger.lease.too-far"
+    assert world.ask(ACME, opening(far)) == "ledger.lease.too-far"
     last = agreement(starts_ns=START_NS + LEASE_AHEAD_NS_MAX - LEASE_NS)
-    assert world.ask(ACME, OpenLease(agreement=last)) == "ledger.credit.overdrawn"
+    assert world.ask(ACME, opening(last)) == "ledger.credit.overdrawn"
 
 
 def test_a_dispute_window_has_a_bound() -> None:
     """A reservation may not be held hostage for longer than a month."""
     slow = agreement(dispute_ms=DISPUTE_WINDOW_MS_MAX + 1)
-    assert World().ask(ACME, OpenLease(agreement=slow)) == "ledger.lease.dispute-window"
+    assert World().ask(ACME, opening(slow)) == "ledger.lease.dispute-window"
 
 
 def test_a_lease_costs_no_more_than_an_account_holds() -> None:
     """Arithmetic stays exact: cost_max must fit the integers of JSON."""
-    dear = agreement(price=JSON_INTEGER_MAX)
-    assert World().ask(ACME, OpenLease(agreement=dear)) == "ledger.lease.too-costly"
+    told = parse_canonical(opening(agreement()).commitment.payload, Commitment)
+    dear = msgspec.structs.replace(told, cost_max_microcredits=JSON_INTEGER_MAX + 1)
+    signed = sign_record(dear, settlement_key(ACME), settlement_key(BOLT))
+    assert World().ask(ACME, OpenLease(commitment=signed)) == "signing.json.malformed"
+    with pytest.raises(ValueError, match="more than an account holds"):
+        agreement(price=JSON_INTEGER_MAX)
 
 
 def test_an_instant_that_is_none_is_refused() -> None:
     """February has no 31st: a malformed agreement is a refusal, not a crash."""
-    raw = agreement().payload.replace(b"2026-11-21", b"2026-02-31")
-    broken = msgspec.structs.replace(agreement(), payload=raw)
-    assert World().ask(ACME, OpenLease(agreement=broken)) == "model.instant.malformed"
+    told = parse_canonical(opening(agreement()).commitment.payload, Commitment)
+    never = msgspec.structs.replace(told, ends="2026-02-31T08:00:00.000Z")
+    broken = sign_record(never, settlement_key(ACME), settlement_key(BOLT))
+    assert World().ask(ACME, OpenLease(commitment=broken)) == "model.instant.malformed"
+
+
+def opened_up(raw: bytes) -> Iterator[bytes]:
+    """Yield a document and, at any depth, what the envelopes in it carry."""
+    yield raw
+    for inner in re.findall(rb'"payload":"([^"]*)"', raw):
+        yield from opened_up(base64.b64decode(inner))
+
+
+def test_the_ledger_learns_what_it_costs_and_no_more() -> None:
+    """Function, node, price and timing of an agreement stay between its two parties."""
+    world, lease_id = lent_world()
+    documents = (*(block.payload for block in world.blocks), *world.rows.values())
+    told = b"".join(part for raw in documents for part in opened_up(raw))
+    assert lease_id.encode() in told
+    assert b'"cost_max_microcredits"' in told
+    private = set(msgspec.json.decode(agreement().payload)) - set(Commitment.__struct_fields__)
+    assert {"function", "node", "price_microcredits", "budget_ns"} <= private
+    assert not [name for name in private if b'"%s"' % name.encode() in told]
 
 
 @pytest.mark.parametrize(("requester", "provider"), [(ACME, BOLT), (BOLT, ACME)])
@@ -146,9 +178,9 @@ def test_no_new_lease_while_an_older_one_is_unsigned(requester: str, provider: s
     world.limit(BOLT, ACME, 3 * COST_MAX_MICROCREDITS)
     world.limit(ACME, BOLT, 3 * COST_MAX_MICROCREDITS)
     second = agreement(requester, provider, starts_ns=world.now_ns, nonce=1)
-    assert world.ask(ACME, OpenLease(agreement=second)) == "ledger.lease.older-unsigned"
+    assert world.ask(ACME, opening(second)) == "ledger.lease.older-unsigned"
     assert world.ask(ACME, settle(lease_id, 60)) == "done"
-    assert world.ask(ACME, OpenLease(agreement=second)) == "done"
+    assert world.ask(ACME, opening(second)) == "done"
 
 
 def test_an_unsigned_lease_with_another_member_does_not_matter() -> None:
@@ -156,7 +188,7 @@ def test_an_unsigned_lease_with_another_member_does_not_matter() -> None:
     world, _ = ended_world()
     world.limit(CORD, ACME, COST_MAX_MICROCREDITS)
     other = agreement(ACME, CORD, starts_ns=world.now_ns)
-    assert world.ask(ACME, OpenLease(agreement=other)) == "done"
+    assert world.ask(ACME, opening(other)) == "done"
 
 
 def test_a_running_lease_does_not_block_the_next() -> None:
@@ -164,7 +196,7 @@ def test_a_running_lease_does_not_block_the_next() -> None:
     world, _ = lent_world()
     world.limit(BOLT, ACME, 2 * COST_MAX_MICROCREDITS)
     nxt = agreement(starts_ns=START_NS + LEASE_NS, nonce=1)
-    assert world.ask(ACME, OpenLease(agreement=nxt)) == "done"
+    assert world.ask(ACME, opening(nxt)) == "done"
 
 
 def test_expiry_lifts_the_block_on_new_leases() -> None:
@@ -172,7 +204,7 @@ def test_expiry_lifts_the_block_on_new_leases() -> None:
     world, _ = ended_world()
     world.at(settles_until_ns())
     second = agreement(starts_ns=world.now_ns, nonce=1)
-    assert world.ask(ACME, OpenLease(agreement=second)) == "done"
+    assert world.ask(ACME, opening(second)) == "done"
 
 
 def test_a_statement_posts_its_total_and_releases_the_rest() -> None:
@@ -302,7 +334,7 @@ def test_a_block_resolves_a_bounded_number_of_leases() -> None:
     world = World()
     world.limit(BOLT, ACME, COST_MAX_MICROCREDITS)
     opens = [
-        world.command(ACME, OpenLease(agreement=agreement(price=0, nonce=nonce)))
+        world.command(ACME, opening(agreement(price=0, nonce=nonce)))
         for nonce in range(SWEEP_MAX + 3)
     ]
     world.run(*opens[:SWEEP_MAX])
@@ -321,8 +353,7 @@ def test_a_due_lease_is_resolved_before_it_is_asked() -> None:
     world = World()
     world.limit(BOLT, ACME, COST_MAX_MICROCREDITS)
     opens = [
-        world.command(ACME, OpenLease(agreement=agreement(price=0, nonce=nonce)))
-        for nonce in range(SWEEP_MAX)
+        world.command(ACME, opening(agreement(price=0, nonce=nonce))) for nonce in range(SWEEP_MAX)
     ]
     world.run(*opens)
     last = world.open(agreement(dispute_ms=DISPUTE_MS + 1))

@@ -77,6 +77,7 @@ def test_an_honest_offer_becomes_a_lease() -> None:
         ({"budget_ns": 6 * NS_PER_MS}, "market.offer.size"),
         ({"period_ns": 61_000 * NS_PER_MS}, "market.offer.size"),
         ({"period_ns": 4 * NS_PER_MS}, "market.offer.malformed"),
+        ({"period_ns": 1, "budget_ns": 1}, "market.offer.malformed"),
     ],
     ids=str,
 )
@@ -128,7 +129,8 @@ def test_other_terms_than_proposed_are_not_accepted() -> None:
             return reply
         terms = parse_canonical(reply.agreement.payload, Agreement)
         dear = msgspec.structs.replace(terms, price_microcredits=Microcredits(101))
-        return LeaseSigned(agreement=sign_record(dear, keys_of(FORGE).settlement))
+        dearer = sign_record(dear, keys_of(FORGE).settlement)
+        return LeaseSigned(agreement=dearer, commitment=reply.commitment)
 
     world.bend = bend
     world.run(500)
@@ -141,7 +143,7 @@ def test_an_older_agreement_is_not_taken_for_a_new_one() -> None:
     """A provider that answers a proposal with a lease signed before gets no second one."""
     world = open_world()
     first = world.candy.lease
-    old = LeaseSigned(agreement=first.agreement)
+    old = LeaseSigned(agreement=first.agreement, commitment=first.commitment)
     world.bend = lambda reply: old if isinstance(reply, LeaseSigned) else reply
     world.run((first.terms.ends_ns - world.now_ns) / NS_PER_MS)
     codes = {note["code"] for note in world.candy.noted("lease.not_acquired")}

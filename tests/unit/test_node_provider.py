@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from mutualedge.market import Agreement, Offer
+from mutualedge.market import Agreement, Commitment, Offer, commitment_of
 from mutualedge.meter import UsageRecord
 from mutualedge.model import (
     NS_PER_MS,
@@ -36,7 +36,7 @@ from mutualedge.protocol import (
     ProposeLease,
     Refused,
 )
-from mutualedge.signing import parse_canonical, sign_record, verify_record
+from mutualedge.signing import SigningKey, parse_canonical, sign_record, verify_record
 from tests.simulation.founding import keys_of
 from tests.unit.node_world import (
     BUNDLE,
@@ -79,8 +79,13 @@ def terms_of(world: World, **changes: object) -> Agreement:
 
 
 def proposed(world: World, **changes: object) -> ProposeLease:
-    terms = terms_of(world, **changes)
-    return ProposeLease(agreement=sign_record(terms, keys_of(CANDY).settlement))
+    return proposal_of(terms_of(world, **changes), keys_of(CANDY).settlement)
+
+
+def proposal_of(terms: Agreement, settlement: SigningKey) -> ProposeLease:
+    agreement = sign_record(terms, settlement)
+    commitment = commitment_of(LeaseId(agreement.payload_digest), terms)
+    return ProposeLease(agreement=agreement, commitment=sign_record(commitment, settlement))
 
 
 def lent(world: World) -> int:
@@ -174,8 +179,22 @@ def test_a_proposal_for_a_window_that_is_over_is_refused() -> None:
 def test_an_unsigned_proposal_is_refused() -> None:
     """The requester's settlement key must have signed; another's does not do."""
     world = joined_world()
-    forged = ProposeLease(agreement=sign_record(terms_of(world), keys_of(FORGE).settlement))
+    forged = proposal_of(terms_of(world), keys_of(FORGE).settlement)
     assert code_of(world.forge.answer_to(forged, CANDY)) == "signing.envelope.unsigned"
+    half = msgspec.structs.replace(proposed(world), commitment=forged.commitment)
+    assert code_of(world.forge.answer_to(half, CANDY)) == "signing.envelope.unsigned"
+
+
+def test_the_ledger_is_told_what_was_agreed() -> None:
+    """A commitment to less than the agreement comes to is not countersigned."""
+    world = joined_world()
+    request = proposed(world)
+    told = parse_canonical(request.commitment.payload, Commitment)
+    for change in ({"cost_max_microcredits": 1}, {"ends": format_instant(world.now_ns + 1)}):
+        less = sign_record(msgspec.structs.replace(told, **change), keys_of(CANDY).settlement)
+        bent = msgspec.structs.replace(request, commitment=less)
+        assert code_of(world.forge.answer_to(bent, CANDY)) == "market.proposal.commitment"
+    assert lent(world) == 0
 
 
 def test_capacity_is_sold_once() -> None:

@@ -14,6 +14,7 @@ from mutualedge.audit.envelopes import (
     parse_payload,
 )
 from mutualedge.audit.report import LEDGER_WRITER, UNKNOWN
+from mutualedge.audit.terms import LeaseTerms
 from mutualedge.errors import MutualEdgeError
 from mutualedge.ledger import (
     Block,
@@ -25,8 +26,17 @@ from mutualedge.ledger import (
     Outcome,
     Settle,
 )
+from mutualedge.market import Commitment
 from mutualedge.meter import RecordBatch, Statement, Voucher
-from mutualedge.model import ZERO_DIGEST, Digest, EnterpriseId, LeaseId, parse_instant
+from mutualedge.model import (
+    ZERO_DIGEST,
+    Digest,
+    EnterpriseId,
+    HexLeaseId,
+    LeaseId,
+    Microcredits,
+    parse_instant,
+)
 from mutualedge.signing import Envelope, key_id_of, verify_record
 
 _LEDGER = 9
@@ -241,8 +251,10 @@ class LedgerJudge:
     def _file(self, command: Command, signed: SignedBlock) -> None:
         """File what a command that took effect rests on, to be held against the records."""
         match command.action:
-            case OpenLease(agreement=agreement):
-                self._require_agreement(LeaseId(agreement.payload_digest), signed)
+            case OpenLease(commitment=envelope):
+                commitment = parse_document(envelope.payload, Commitment)
+                assert not isinstance(commitment, str), "the books read it before"
+                self._check_commitment(commitment, signed)
             case Settle(statement=envelope):
                 statement = parse_document(envelope.payload, Statement)
                 assert not isinstance(statement, str), "the books read it before"
@@ -268,10 +280,15 @@ class LedgerJudge:
             if word.lease in self._case.terms:
                 self._case.add_word(position_of(word, signed.line))
 
-    def _require_agreement(self, lease: LeaseId, signed: SignedBlock) -> None:
-        if lease not in self._case.terms:
+    def _check_commitment(self, commitment: Commitment, signed: SignedBlock) -> None:
+        """What the ledger was told of a lease is what its agreement comes to."""
+        terms = self._case.terms.get(LeaseId(commitment.lease))
+        if terms is None:
             sentence = "A lease was opened here whose agreement is not a line of the bundle."
-            self._add("missing.agreement", sentence, signed.line, lease)
+            self._add("missing.agreement", sentence, signed.line, commitment.lease)
+        elif commitment != _commitment_of(commitment.lease, terms):
+            sentence = "Both sides told the ledger other terms than stand in their agreement."
+            self._add("ledger.commitment", sentence, signed.line, commitment.lease)
 
     def _blame(self, signed: SignedBlock, rule: str, sentence: str) -> None:
         self._add(rule, sentence, signed.line, signed.subject, LEDGER_WRITER)
@@ -282,3 +299,16 @@ class LedgerJudge:
         self._case.findings.add(
             rule, sentence, step=_LEDGER, line=line, subject=subject, culprit=culprit
         )
+
+
+def _commitment_of(lease: HexLeaseId, terms: LeaseTerms) -> Commitment:
+    agreement = terms.agreement
+    return Commitment(
+        lease=lease,
+        requester=agreement.requester,
+        provider=agreement.provider,
+        ends=agreement.ends,
+        dispute_window_ms=agreement.dispute_window_ms,
+        cost_max_microcredits=Microcredits(terms.cost_max_microcredits),
+        exposure_microcredits=Microcredits(terms.exposure_microcredits),
+    )

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar, assert_never
 
-from mutualedge.audit.terms import LeaseTerms, terms_of
 from mutualedge.errors import MutualEdgeError
 from mutualedge.identity import Consortium
 from mutualedge.ledger import Claim, Close, Command, Contradict, OpenLease, SetLimit, Settle
-from mutualedge.market import Agreement
+from mutualedge.market import Commitment
 from mutualedge.meter import RecordBatch, Statement, Voucher
 from mutualedge.model import (
     JSON_INTEGER_MAX,
@@ -22,6 +21,7 @@ from mutualedge.model import (
     EnterpriseId,
     KeyId,
     LeaseId,
+    parse_instant,
 )
 from mutualedge.signing import Envelope, parse_canonical, verify_record
 
@@ -67,7 +67,9 @@ class LeaseBook:
         statement: Digest of the statement that settled it.
     """
 
-    terms: LeaseTerms
+    terms: Commitment
+    ends_ns: int
+    settles_until_ns: int
     due_ns: int
     status: str
     held_microcredits: int | None
@@ -79,12 +81,12 @@ class LeaseBook:
     @property
     def requester(self) -> EnterpriseId:
         """Who pays."""
-        return self.terms.agreement.requester
+        return self.terms.requester
 
     @property
     def provider(self) -> EnterpriseId:
         """Who is paid."""
-        return self.terms.agreement.provider
+        return self.terms.provider
 
 
 class Books:
@@ -137,21 +139,23 @@ class Books:
     # --- two-sided life
 
     def _open(self, action: OpenLease, caller: EnterpriseId, now_ns: int) -> None:
-        agreement = self._agreement(action.agreement)
-        terms = terms_of(agreement, 0)
-        lease_id = LeaseId(action.agreement.payload_digest)
-        _refuse_if(caller not in {agreement.requester, agreement.provider}, "not-party")
+        terms = self._commitment(action.commitment)
+        lease_id = LeaseId(terms.lease)
+        ends_ns = _instant_ns(terms.ends)
+        settles_until_ns = ends_ns + terms.dispute_window_ms * NS_PER_MS
+        _refuse_if(caller not in {terms.requester, terms.provider}, "not-party")
         _refuse_if(lease_id in self.leases, "opened-twice")
-        _refuse_if(terms.ends_ns <= now_ns, "opened-late")
-        _refuse_if(terms.ends_ns - now_ns > LEASE_AHEAD_NS_MAX, "opened-too-far")
-        _refuse_if(agreement.dispute_window_ms > DISPUTE_WINDOW_MS_MAX, "dispute-window")
-        _refuse_if(terms.cost_max_microcredits > JSON_INTEGER_MAX, "too-costly")
-        _refuse_if(self._has_older_unsigned(agreement, now_ns), "older-unsigned")
-        self._reserve(agreement.requester, agreement.provider, terms.cost_max_microcredits)
+        _refuse_if(ends_ns <= now_ns, "opened-late")
+        _refuse_if(ends_ns - now_ns > LEASE_AHEAD_NS_MAX, "opened-too-far")
+        _refuse_if(terms.dispute_window_ms > DISPUTE_WINDOW_MS_MAX, "dispute-window")
+        _refuse_if(self._has_older_unsigned(terms, now_ns), "older-unsigned")
+        self._reserve(terms.requester, terms.provider, terms.cost_max_microcredits)
         self._unresolved[lease_id] = None
         self.leases[lease_id] = LeaseBook(
             terms=terms,
-            due_ns=terms.settles_until_ns,
+            ends_ns=ends_ns,
+            settles_until_ns=settles_until_ns,
+            due_ns=settles_until_ns,
             status="open",
             held_microcredits=terms.cost_max_microcredits,
         )
@@ -204,7 +208,7 @@ class Books:
         if lease.status == "open":
             lease = replace(lease, status="claimed")
         if extra and claimed > lease.claimed_microcredits:
-            answer_ns = now_ns + lease.terms.agreement.dispute_window_ms * NS_PER_MS // 2
+            answer_ns = now_ns + lease.terms.dispute_window_ms * NS_PER_MS // 2
             due_ns = max(lease.due_ns, answer_ns // NS_PER_MS * NS_PER_MS)
             lease = replace(lease, due_ns=due_ns, claimed_microcredits=claimed)
         self.leases[action.lease] = self._post_up_to(lease, posted)
@@ -317,19 +321,16 @@ class Books:
         _refuse_if(lease.held_microcredits is None or lease.due_ns <= now_ns, "final")
         return lease
 
-    def _has_older_unsigned(self, agreement: Agreement, now_ns: int) -> bool:
-        pair = {agreement.requester, agreement.provider}
+    def _has_older_unsigned(self, terms: Commitment, now_ns: int) -> bool:
+        pair = {terms.requester, terms.provider}
         waiting = (self.leases[each] for each in self._unresolved)
         return any(
-            {each.requester, each.provider} == pair and each.terms.ends_ns <= now_ns
-            for each in waiting
+            {each.requester, each.provider} == pair and each.ends_ns <= now_ns for each in waiting
         )
 
-    def _agreement(self, envelope: Envelope) -> Agreement:
-        claimed = _signed(envelope, Agreement)
-        keys = self._keys(claimed.requester, claimed.provider)
-        _refuse_if(self._consortium.member(claimed.provider).node != claimed.node, "node")
-        return _signed(envelope, Agreement, *keys)
+    def _commitment(self, envelope: Envelope) -> Commitment:
+        claimed = _signed(envelope, Commitment)
+        return _signed(envelope, Commitment, *self._keys(claimed.requester, claimed.provider))
 
     def _keys(self, *enterprises: EnterpriseId) -> list[bytes]:
         try:
@@ -371,8 +372,15 @@ def _signed(envelope: Envelope, kind: type[T], *keys: bytes) -> T:
         raise Refused("evidence", error.sentence) from error
 
 
+def _instant_ns(text: str) -> int:
+    try:
+        return parse_instant(text)
+    except MutualEdgeError as error:
+        raise Refused("evidence", error.sentence) from error
+
+
 def _refuse_outside_window(lease: LeaseBook, now_ns: int) -> None:
-    inside = lease.terms.ends_ns <= now_ns < lease.terms.settles_until_ns
+    inside = lease.ends_ns <= now_ns < lease.settles_until_ns
     _refuse_if(not inside, "outside-window")
 
 
@@ -382,7 +390,6 @@ _SENTENCES = {
     "opened-late": "the lease had ended already",
     "opened-too-far": "the lease ends more than a year ahead",
     "dispute-window": "the dispute window is longer than 31 days",
-    "too-costly": "the lease may cost more than an account holds",
     "older-unsigned": "an older lease between the two had ended and was unsigned",
     "statement-sum": "the statement's total is not the sum of its lines",
     "settled-twice": "a statement of this lease was settled before",
@@ -397,7 +404,6 @@ _SENTENCES = {
     "overdrawn": "the requester's credit limit does not allow it",
     "account-full": "an account would overflow",
     "evidence": "a document in it is not this lease's, or twice, or not signed",
-    "node": "the node is not the provider's",
     "limit-self": "an enterprise cannot lend to itself",
 }
 

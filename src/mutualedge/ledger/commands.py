@@ -29,9 +29,9 @@ Reason = Annotated[str, msgspec.Meta(pattern=r"^[ -~]{1,200}\Z")]
 
 
 class OpenLease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """Register an agreement and reserve the most it can cost."""
+    """Register a lease by its ``market.Commitment`` and reserve the most it can cost."""
 
-    agreement: Envelope
+    commitment: Envelope
 
 
 class Settle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):

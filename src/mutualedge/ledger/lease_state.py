@@ -27,7 +27,7 @@ _PRESENT = b"null"
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the ledger remembers of an agreement; its key is the agreement's digest.
+    """What the ledger remembers of a lease; its key is the agreement's digest.
 
     Attributes:
         settles_until: Claims and closings arrive before this.

@@ -23,13 +23,13 @@ from mutualedge.ledger.lease_state import (
     unresolved_lease,
     unsigned_prefix,
 )
-from mutualedge.market import Agreement, verify_agreement
+from mutualedge.market import Commitment, verify_commitment
 from mutualedge.meter import Statement
 from mutualedge.model import (
-    JSON_INTEGER_MAX,
     MS_PER_S,
     NS_PER_S,
     EnterpriseId,
+    Instant,
     LeaseId,
     format_instant,
 )
@@ -48,14 +48,15 @@ SWEEP_MAX = 256
 
 
 def open_lease(context: Context, consortium: Consortium, action: OpenLease) -> None:
-    """Reserve the most an agreement can cost, from its requester to its provider.
+    """Reserve the most a lease can cost, from its requester to its provider.
 
     Raises:
         RefusedByPolicy: Not signed by both, not the caller's, known, over, out of bounds, an
             older lease of the two is unsigned, or the credit line is too short.
     """
-    with refusing("agreement"):
-        lease_id, terms = verify_agreement(action.agreement, consortium)
+    with refusing("commitment"):
+        terms = verify_commitment(action.commitment, consortium)
+        lease_id, settles_until = LeaseId(terms.lease), format_instant(terms.settles_until_ns)
     require_party(context, terms.requester, terms.provider)
     if context.get(LEASE_TABLE + lease_id) is not None:
         sentence = f"Lease {lease_id} was opened before; make a new agreement."
@@ -69,7 +70,7 @@ def open_lease(context: Context, consortium: Consortium, action: OpenLease) -> N
         creditor=terms.provider,
         amount=terms.cost_max_microcredits,
     )
-    add_lease(context, lease_id, _lease_of(lease_id, terms))
+    add_lease(context, lease_id, _lease_of(terms, settles_until))
 
 
 def settle(context: Context, consortium: Consortium, action: Settle) -> None:
@@ -133,7 +134,7 @@ def require_party(context: Context, *parties: EnterpriseId) -> None:
         raise RefusedByPolicy("ledger.command.not-party", sentence)
 
 
-def _refuse_bad_bounds(context: Context, terms: Agreement) -> None:
+def _refuse_bad_bounds(context: Context, terms: Commitment) -> None:
     if terms.ends_ns <= context.now_ns:
         sentence = f"The lease ended at {terms.ends}, before it reached the ledger."
         raise RefusedByPolicy("ledger.lease.over", sentence)
@@ -143,12 +144,9 @@ def _refuse_bad_bounds(context: Context, terms: Agreement) -> None:
     if terms.dispute_window_ms > DISPUTE_WINDOW_MS_MAX:
         sentence = f"A dispute window has at most {DISPUTE_WINDOW_MS_MAX} ms (31 days)."
         raise RefusedByPolicy("ledger.lease.dispute-window", sentence)
-    if terms.cost_max_microcredits > JSON_INTEGER_MAX:
-        sentence = "The lease may cost more than an account can hold; shorten it."
-        raise RefusedByPolicy("ledger.lease.too-costly", sentence)
 
 
-def _refuse_older_unsigned(context: Context, terms: Agreement) -> None:
+def _refuse_older_unsigned(context: Context, terms: Commitment) -> None:
     now = format_instant(context.now_ns)
     earliest = next(context.scan(unsigned_prefix(terms.requester, terms.provider)), None)
     if earliest is None:
@@ -162,8 +160,7 @@ def _refuse_older_unsigned(context: Context, terms: Agreement) -> None:
         raise RefusedByPolicy("ledger.lease.older-unsigned", sentence)
 
 
-def _lease_of(lease_id: LeaseId, terms: Agreement) -> Lease:
-    settles_until = format_instant(terms.settles_until_ns)
+def _lease_of(terms: Commitment, settles_until: Instant) -> Lease:
     return Lease(
         requester=terms.requester,
         provider=terms.provider,
@@ -173,6 +170,6 @@ def _lease_of(lease_id: LeaseId, terms: Agreement) -> Lease:
         dispute_window_ms=terms.dispute_window_ms,
         cost_max_microcredits=terms.cost_max_microcredits,
         exposure_microcredits=terms.exposure_microcredits,
-        transfer=transfer_id_of(lease_id, 0),
+        transfer=transfer_id_of(LeaseId(terms.lease), 0),
         transfer_count=1,
     )

@@ -4,8 +4,20 @@ from mutualedge.market.agreements import (
     CALLS_MAX,
     WINDOW_CALLS_MAX,
     Agreement,
+    Commitment,
     Offer,
+    commitment_of,
     verify_agreement,
+    verify_commitment,
 )
 
-__all__ = ["CALLS_MAX", "WINDOW_CALLS_MAX", "Agreement", "Offer", "verify_agreement"]
+__all__ = [
+    "CALLS_MAX",
+    "WINDOW_CALLS_MAX",
+    "Agreement",
+    "Commitment",
+    "Offer",
+    "commitment_of",
+    "verify_agreement",
+    "verify_commitment",
+]

@@ -1,10 +1,11 @@
-"""What a provider would lend and what both sides signed; the price of a lease in integers."""
+"""What a provider would lend, what both sides signed, and what of it the ledger may see."""
 
 import msgspec
 
 from mutualedge.errors import PeerError
 from mutualedge.identity import Consortium
 from mutualedge.model import (
+    JSON_INTEGER_MAX,
     NS_PER_MS,
     Amount,
     AssuranceLevel,
@@ -12,6 +13,7 @@ from mutualedge.model import (
     EnterpriseName,
     HexDigest,
     HexInvocationId,
+    HexLeaseId,
     InstantText,
     LeaseId,
     Microcredits,
@@ -85,6 +87,8 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ValueError(f"window_calls exceeds {WINDOW_CALLS_MAX}")
         if self.calls_max > CALLS_MAX:
             raise ValueError(f"the lease holds more than {CALLS_MAX} calls")
+        if self.cost_max_microcredits > JSON_INTEGER_MAX:
+            raise ValueError("the lease may cost more than an account holds")
 
     @property
     def starts_ns(self) -> int:
@@ -125,6 +129,60 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def exposure_microcredits(self) -> Microcredits:
         """W in money: most that may be unsigned, hence either side's largest loss."""
         return Microcredits(self.window_calls * self.call_microcredits)
+
+
+class Commitment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All that the ledger, and so every member, learns of an agreement; signed by both.
+
+    Function, node, price and timing stay between the two. The nonce inside the agreement keeps
+    its digest from being guessed.
+
+    Attributes:
+        lease: Digest of the agreement.
+    """
+
+    lease: HexLeaseId
+    requester: EnterpriseName
+    provider: EnterpriseName
+    ends: InstantText
+    dispute_window_ms: DurationMs
+    cost_max_microcredits: Amount
+    exposure_microcredits: Amount
+
+    @property
+    def ends_ns(self) -> int:
+        """End of the lease, nanoseconds since 1970."""
+        return parse_instant(self.ends)
+
+    @property
+    def settles_until_ns(self) -> int:
+        """End of the dispute window: the reservation cannot expire before it."""
+        return self.ends_ns + self.dispute_window_ms * NS_PER_MS
+
+
+def commitment_of(lease_id: LeaseId, terms: Agreement) -> Commitment:
+    """Return what both sides of an agreement tell the ledger."""
+    return Commitment(
+        lease=lease_id,
+        requester=terms.requester,
+        provider=terms.provider,
+        ends=terms.ends,
+        dispute_window_ms=terms.dispute_window_ms,
+        cost_max_microcredits=terms.cost_max_microcredits,
+        exposure_microcredits=terms.exposure_microcredits,
+    )
+
+
+def verify_commitment(envelope: Envelope, consortium: Consortium) -> Commitment:
+    """Return the commitment if the settlement keys of both its parties signed it.
+
+    Raises:
+        PeerError: A signature is missing, a party is no member, or it is malformed.
+    """
+    claimed = parse_canonical(envelope.payload, Commitment)
+    requester = consortium.member(claimed.requester).settlement_key
+    provider = consortium.member(claimed.provider).settlement_key
+    return verify_record(envelope, Commitment, requester, provider)
 
 
 def verify_agreement(envelope: Envelope, consortium: Consortium) -> tuple[LeaseId, Agreement]:

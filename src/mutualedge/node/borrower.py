@@ -7,7 +7,13 @@ from typing import TypeVar
 from mutualedge.attest import MeterAttestation, appraise
 from mutualedge.errors import MutualEdgeError, PeerError, RefusedByPolicy
 from mutualedge.ledger import LeaseStatus, OpenLease
-from mutualedge.market import Agreement, Offer, verify_agreement
+from mutualedge.market import (
+    Agreement,
+    Offer,
+    commitment_of,
+    verify_agreement,
+    verify_commitment,
+)
 from mutualedge.meter import CHAIN_START, METERS_MAX
 from mutualedge.model import (
     NS_PER_MS,
@@ -92,7 +98,7 @@ class Borrower:
             ends_ns=terms.ends_ns,
             network_ns=max(1, terms.network_ms * NS_PER_MS),
         )
-        self._opening[lease.lease_id] = self._books.submit(OpenLease(agreement=lease.agreement))
+        self._opening[lease.lease_id] = self._books.submit(OpenLease(commitment=lease.commitment))
         self._payer.watch(lease)
 
     def ready(self) -> Iterator[tuple[HeldLease, Link]]:
@@ -156,16 +162,21 @@ class Borrower:
             sentence = f"'{provider}' signed an offer in another's name."
             raise PeerError("market.offer.misplaced", sentence)
         self._verify_offer(offer, borrowing)
-        terms = self._terms(offer, borrowing)
+        try:
+            terms = self._terms(offer, borrowing)
+        except ValueError as error:
+            sentence = f"No lease can be made of the offer of '{provider}': {error}."
+            raise PeerError("market.offer.malformed", sentence) from error
         self._propose(provider, terms, PROPOSALS_MAX)
 
     def _propose(self, provider: EnterpriseId, terms: Agreement, tries: int) -> None:
         """Send a proposal; the same one again while it is not answered, so that it is one lease."""
-        proposal = sign_record(terms, self._station.keys.settlement)
+        settlement = self._station.keys.settlement
+        agreement = sign_record(terms, settlement)
+        commitment = commitment_of(LeaseId(agreement.payload_digest), terms)
+        request = ProposeLease(agreement=agreement, commitment=sign_record(commitment, settlement))
         on_reply = partial(self._on_signed, provider, terms, tries - 1)
-        self._station.ask(
-            provider, ProposeLease(agreement=proposal), partial(self._guarded, provider, on_reply)
-        )
+        self._station.ask(provider, request, partial(self._guarded, provider, on_reply))
 
     def _verify_offer(self, offer: Offer, borrowing: Borrowing) -> None:
         """Refuse offers that are over, of another function, too dear, or larger than our jobs."""
@@ -219,10 +230,16 @@ class Borrower:
             return
         signed = _expect(reply, LeaseSigned)
         lease_id, agreed = verify_agreement(signed.agreement, self._station.consortium)
-        if agreed != terms:
+        committed = verify_commitment(signed.commitment, self._station.consortium)
+        if agreed != terms or committed != commitment_of(lease_id, terms):
             sentence = f"'{provider}' signed other terms than were proposed."
             raise PeerError("market.agreement.differs", sentence)
-        lease = HeldLease(lease_id=lease_id, terms=agreed, agreement=signed.agreement)
+        lease = HeldLease(
+            lease_id=lease_id,
+            terms=agreed,
+            agreement=signed.agreement,
+            commitment=signed.commitment,
+        )
         save_lease(self._station, BORROWED, lease)
         self._adopt(lease)
         self._acquiring.pop(provider, None)

@@ -34,7 +34,9 @@ from mutualedge.signing import (
 
 def save_lease(station: Station, bucket: str, lease: HeldLease) -> None:
     """Write a lease's row; its accounts have rows of their own."""
-    row = LeaseRow(agreement=lease.agreement, resolved=lease.is_resolved)
+    row = LeaseRow(
+        agreement=lease.agreement, commitment=lease.commitment, resolved=lease.is_resolved
+    )
     station.write(bucket, lease.lease_id, msgspec.msgpack.encode(row))
 
 
@@ -76,7 +78,9 @@ def restore_leases(store: StoreView, bucket: str) -> dict[LeaseId, HeldLease]:
 
 def _restore_lease(store: StoreView, lease_id: LeaseId, row: LeaseRow) -> HeldLease:
     terms = parse_canonical(row.agreement.payload, Agreement)
-    lease = HeldLease(lease_id=lease_id, terms=terms, agreement=row.agreement)
+    lease = HeldLease(
+        lease_id=lease_id, terms=terms, agreement=row.agreement, commitment=row.commitment
+    )
     for _, value in store.scan(METER, f"{lease_id}/"):
         account = _restore_account(msgspec.msgpack.decode(value, type=MeterRow))
         lease.accounts[account.meter] = account

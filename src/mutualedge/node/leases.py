@@ -23,9 +23,10 @@ auditor finds one that comes later."""
 
 
 class LeaseRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Row ``lent/<lease>`` or ``borrowed/<lease>``: the agreement both signed."""
+    """Row ``lent/<lease>`` or ``borrowed/<lease>``: what both signed."""
 
     agreement: Envelope
+    commitment: Envelope
     resolved: bool
 
 
@@ -114,6 +115,7 @@ class HeldLease:
     """A lease this enterprise lends or borrows, until the ledger resolved it.
 
     Attributes:
+        commitment: What of the agreement the ledger sees; signed by both.
         accounts: By meter key; one per start of the provider's runner.
         paid: Invocations charged lately; none is charged twice.
         statement: Signed by both.
@@ -124,6 +126,7 @@ class HeldLease:
     lease_id: LeaseId
     terms: Agreement
     agreement: Envelope
+    commitment: Envelope
     accounts: dict[KeyId, MeterAccount] = field(default_factory=dict)
     paid: dict[InvocationId, None] = field(default_factory=dict)
     statement: Envelope | None = None

@@ -7,7 +7,7 @@ import msgspec
 
 from mutualedge.errors import PeerError, RefusedByPolicy
 from mutualedge.ledger import LeaseStatus, SetLimit
-from mutualedge.market import Agreement, Offer
+from mutualedge.market import Agreement, Commitment, Offer, commitment_of
 from mutualedge.meter import UsageRecord
 from mutualedge.model import (
     NS_PER_MS,
@@ -152,22 +152,38 @@ class Provider:
 
     def sign_lease(self, ask_id: int, peer: str, request: ProposeLease) -> None:
         """Countersign a proposed lease if its terms are ours and every promise still holds."""
-        envelope = request.agreement
-        claimed = parse_canonical(envelope.payload, Agreement)
-        key = self._station.consortium.member(claimed.requester).settlement_key
-        terms = verify_record(envelope, Agreement, key)
-        lease_id = LeaseId(envelope.payload_digest)
-        signed = countersign(envelope, self._station.keys.settlement)
+        lease_id, terms = self._verify_proposal(request)
+        settlement = self._station.keys.settlement
+        signed = LeaseSigned(
+            agreement=countersign(request.agreement, settlement),
+            commitment=countersign(request.commitment, settlement),
+        )
         if lease_id not in self.leases:
             self._verify_terms(terms)
             self._verify_capacity(lease_id, terms)
-            lease = HeldLease(lease_id=lease_id, terms=terms, agreement=signed)
+            lease = HeldLease(
+                lease_id=lease_id,
+                terms=terms,
+                agreement=signed.agreement,
+                commitment=signed.commitment,
+            )
             self.leases[lease_id] = lease
             self._calls[lease_id] = {}
             save_lease(self._station, "lent", lease)
             self._hold(lease)
             self._station.note("lease.signed", lease=lease_id, requester=peer)
-        self._station.answer(ask_id, LeaseSigned(agreement=signed))
+        self._station.answer(ask_id, signed)
+
+    def _verify_proposal(self, request: ProposeLease) -> tuple[LeaseId, Agreement]:
+        """Return what the requester signed, if the ledger would be told the same."""
+        claimed = parse_canonical(request.agreement.payload, Agreement)
+        key = self._station.consortium.member(claimed.requester).settlement_key
+        terms = verify_record(request.agreement, Agreement, key)
+        lease_id = LeaseId(request.agreement.payload_digest)
+        if verify_record(request.commitment, Commitment, key) != commitment_of(lease_id, terms):
+            sentence = "The proposal's commitment is not the one its agreement comes to."
+            raise PeerError("market.proposal.commitment", sentence)
+        return lease_id, terms
 
     def _verify_terms(self, terms: Agreement) -> None:
         lending, me, settings = self._lending(), self._station.me, self._station.settings

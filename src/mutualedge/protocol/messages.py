@@ -48,15 +48,17 @@ class OfferMade(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ProposeLease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """A ``market.Agreement`` signed by the requester; the provider may countersign it."""
+    """A ``market.Agreement`` and its ``Commitment``, signed by the requester alone so far."""
 
     agreement: Envelope
+    commitment: Envelope
 
 
 class LeaseSigned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """The agreement with both signatures; the provider's processor time is reserved."""
+    """Both documents with both signatures; the provider's processor time is reserved."""
 
     agreement: Envelope
+    commitment: Envelope
 
 
 class OpenSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
