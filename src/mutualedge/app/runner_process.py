@@ -32,8 +32,9 @@ def main() -> None:
         if platform.mr_enclave != runner_measurement():
             sys.stderr.write("The platform vouches for another release of the runner than this.\n")
             sys.exit(MEASUREMENT_DIFFERS)
+        runtime = WasmRuntime()
         runner = Runner(
-            runtime=WasmRuntime(),
+            runtime=runtime,
             attester=Attester(backend=platform.backend, collect=platform.collect),
             assurance=AssuranceLevel.SIMULATED,
             entropy=Entropy(os.urandom(32)),
@@ -42,6 +43,7 @@ def main() -> None:
         try:
             while (body := _read_frame(stream)) is not None:
                 node.sendall(encode_frame(runner.handle(parse_order(body))))
+                runtime.prepare()
         except (BrokenPipeError, ConnectionResetError):
             sys.exit(NODE_GONE)
 
