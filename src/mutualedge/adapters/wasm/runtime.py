@@ -55,23 +55,41 @@ _STATUS_BY_TRAP: dict[wasmtime.TrapCode, ExecutionStatus] = {
 
 
 @dataclass(slots=True)
-class _Ahead:
-    """The one instance made before its call, for the function that was called last."""
+class _Spare:
+    """What happens to instances while nobody waits: one is made ahead, one that served is closed.
+
+    Attributes:
+        function: The one called last, for which an instance is made ahead.
+        ready: That instance.
+        used: The last call's instance.
+    """
 
     function: "WasmFunction | None" = None
-    instance: Instance | None = None
+    ready: Instance | None = None
+    used: Instance | None = None
 
     def take(self, function: "WasmFunction") -> Instance | None:
         """Return the instance if it is this function's; one of another is given up."""
-        instance, self.instance = self.instance, None
-        is_its_own, self.function = self.function is function, function
-        if instance is None:
-            return None
-        if is_its_own:
+        if self.function is not function:
+            self.close()
+        self.function = function
+        instance, self.ready = self.ready, None
+        if instance is not None:
             instance.restart_clock()
-            return instance
-        instance.close()
-        return None
+        return instance
+
+    def retire(self, instance: Instance) -> None:
+        """Close an instance that served, at the latest when another one has."""
+        if self.used is not None:
+            self.used.close()
+        self.used = instance
+
+    def close(self) -> None:
+        """Give up both instances."""
+        for instance in (self.ready, self.used):
+            if instance is not None:
+                instance.close()
+        self.ready = self.used = None
 
 
 class WasmRuntime:
@@ -87,7 +105,7 @@ class WasmRuntime:
         self._watchdog = Watchdog(wall_limit_ms)
         self._cpu_clock_ns = cpu_clock_ns
         self._functions: dict[Digest, WasmFunction] = {}
-        self._ahead = _Ahead()
+        self._spare = _Spare()
 
     @property
     def name(self) -> str:
@@ -123,16 +141,17 @@ class WasmRuntime:
             manifest=manifest,
             watchdog=self._watchdog,
             cpu_clock_ns=self._cpu_clock_ns,
-            ahead=self._ahead,
+            spare=self._spare,
         )
         self._functions[bundle.digest] = function
         return function
 
     def prepare(self) -> None:
-        """Make the instance that the next call most likely needs; call it while nobody waits."""
-        ahead = self._ahead
-        if ahead.function is not None and ahead.instance is None:
-            ahead.instance = ahead.function.instance_ahead()
+        """Close the last call's instance and make the next one's; call it while nobody waits."""
+        function = self._spare.function
+        if function is not None and self._spare.ready is None:
+            self._spare.close()
+            self._spare.ready = function.instance_ahead()
 
 
 class WasmFunction:
@@ -146,7 +165,7 @@ class WasmFunction:
         manifest: Manifest,
         watchdog: Watchdog,
         cpu_clock_ns: Callable[[], int],
-        ahead: _Ahead,
+        spare: _Spare,
     ) -> None:
         """Take a module whose interface was checked, and instantiate it once.
 
@@ -160,11 +179,11 @@ class WasmFunction:
         self._limits = manifest.limits
         self._watchdog = watchdog
         self._cpu_clock_ns = cpu_clock_ns
-        self._ahead = ahead
+        self._spare = spare
         self._input_start, self._start_fuel = self._probe(manifest.name)
 
     def run(self, request: bytes, fuel_limit: int | None = None) -> Execution:
-        """Return how one call went, in an instance of its own that is gone afterwards."""
+        """Return how one call went, in an instance of its own that serves no other call."""
         started_ns = self._cpu_clock_ns()
         limit = self._limits.fuel_max
         if fuel_limit is not None:
@@ -186,13 +205,13 @@ class WasmFunction:
         if fuel <= 0:
             return "trap.fuel", b"", limit, 0
         try:
-            instance = self._ahead.take(self) or self._instance()
+            instance = self._spare.take(self) or self._instance()
         except wasmtime.Trap as trap:
             return _status_of(trap), b"", self._start_fuel, 0
         status, output = self._call(instance, request, fuel)
         spent = limit + FUEL_BEYOND_LIMIT - instance.fuel_left
         memory_bytes = instance.memory_bytes
-        instance.close()
+        self._spare.retire(instance)
         if spent > limit:
             return "trap.fuel", b"", limit, memory_bytes
         return status, output, spent, memory_bytes
