@@ -105,7 +105,17 @@ def verify_usage(raw: bytes, *, lease: LeaseId, terms: Agreement, meter: KeyId) 
     Raises:
         PeerError: Malformed, of another lease, meter, party or function, or priced otherwise.
     """
-    record = parse_canonical(raw, UsageRecord)
+    return verify_terms(parse_canonical(raw, UsageRecord), lease=lease, terms=terms, meter=meter)
+
+
+def verify_terms(
+    record: UsageRecord, *, lease: LeaseId, terms: Agreement, meter: KeyId
+) -> UsageRecord:
+    """Return the record, parsed already, if it is one this lease allows; see `verify_usage`.
+
+    Raises:
+        PeerError: Of another lease, meter, party or function, or priced otherwise.
+    """
     named = (record.lease, record.meter, record.requester, record.provider, record.node)
     if named != (lease, meter, terms.requester, terms.provider, terms.node):
         raise _wrong(record, "names another lease, meter or party")

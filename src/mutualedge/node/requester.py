@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mutualedge.errors import MutualEdgeError, PeerError
-from mutualedge.meter import UsageRecord, verify_usage
+from mutualedge.meter import UsageRecord, verify_terms
 from mutualedge.model import InvocationId, KeyId, LeaseId, Nanoseconds
 from mutualedge.node.borrower import Borrower
 from mutualedge.node.leases import HeldLease, MeteredCall
@@ -147,7 +147,7 @@ class Requester:
         """
         usage, raw, response = link.open(record)
         account = lease.accounts[KeyId(usage.meter)]
-        verified = verify_usage(raw, lease=lease.lease_id, terms=lease.terms, meter=account.meter)
+        verified = verify_terms(usage, lease=lease.lease_id, terms=lease.terms, meter=account.meter)
         if verified.seq > account.signed.seq:
             account.calls.setdefault(
                 verified.seq,
