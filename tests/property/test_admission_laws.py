@@ -1,12 +1,13 @@
 """Admission against execution: whatever is admitted meets its deadline, whatever arrives next."""
 
+import dataclasses
 from bisect import insort_right
-from dataclasses import replace
 from random import Random
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from mutualedge.plan.admission import (
     Admitted,
@@ -188,7 +189,7 @@ def test_more_demand_never_turns_a_refusal_into_an_acceptance(
     elif kind == "job":
         state = joined(state, tiny_job(rng, "more", now_ns, 0))
     else:
-        extra = replace(tiny_reservations(rng, 1)[0], key="more")
+        extra = dataclasses.replace(tiny_reservations(rng, 1)[0], key="more")
         reservations = state.profile.reservations
         assume(isinstance(check_reservation(reservations, extra), Admitted))
         profile = profile_reservations((*reservations, extra))

@@ -1,8 +1,7 @@
 """Admission decisions one by one: the smallest case on each side of every rule."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from mutualedge.errors import UsageError
 from mutualedge.plan.admission import (

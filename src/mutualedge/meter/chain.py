@@ -1,7 +1,8 @@
 """The chain of usage records of one meter under one lease: how it grows and what it may say."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from mutualedge.errors import PeerError
 from mutualedge.market import Agreement
@@ -17,8 +18,7 @@ from mutualedge.signing import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChainPosition:
+class ChainPosition(msgspec.Struct, frozen=True, kw_only=True):
     """How far a chain has come: its last record and the sum of all amounts."""
 
     seq: int

@@ -55,8 +55,7 @@ def record_row_key(lease: LeaseId, meter: KeyId, seq: int) -> str:
     return f"{lease}/{meter}/{seq:010d}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeteredCall:
+class MeteredCall(msgspec.Struct, frozen=True, kw_only=True):
     """A usage record with what belongs to it."""
 
     raw: bytes

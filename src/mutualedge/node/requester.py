@@ -1,8 +1,9 @@
 """The borrowing side: calls booked on leases, sealed for the runner, and paid when signed for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from mutualedge.errors import MutualEdgeError, PeerError
 from mutualedge.meter import UsageRecord, verify_terms
@@ -25,8 +26,7 @@ RETRIES_MAX = 3
 """Times one call is repeated before it counts as failed; each repeat is the same question."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class Served(msgspec.Struct, frozen=True, kw_only=True):
     """The partner's runner executed the call."""
 
     response: bytes
@@ -34,8 +34,7 @@ class Served:
     provider: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
     """The call has no result; it may have been executed and may be charged, once."""
 
     code: str
@@ -45,8 +44,7 @@ class Failed:
 OnResult = Callable[[Served | Failed], None]
 
 
-@dataclass(slots=True, kw_only=True)
-class _Calling:
+class _Calling(msgspec.Struct, kw_only=True):
     """One call on its way."""
 
     lease: HeldLease

@@ -12,6 +12,7 @@ import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -54,8 +55,7 @@ _KINDS = {int(kind): kind for kind in RecordKind}
 """A lookup costs a tenth of calling the enumeration."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """What a genuine record carried, and its place in the sender's numbering.
 
     Attributes:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
+import msgspec
+
 RATE_SHIFT = 32
 """Binary digits behind the point of a utilisation; rounding up costs 1 ns in 4 s of window."""
 
@@ -13,13 +15,11 @@ RATE_ONE = 1 << RATE_SHIFT
 """A utilisation of exactly one processor."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     """Every deadline holds, in the worst case that the promises allow."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotAdmitted:
+class NotAdmitted(msgspec.Struct, frozen=True, kw_only=True):
     """A deadline could be missed, or the bounds left that open.
 
     Attributes:
