@@ -1,6 +1,5 @@
 """Admission against execution: whatever is admitted meets its deadline, whatever arrives next."""
 
-import dataclasses
 from bisect import insort_right
 from random import Random
 
@@ -189,7 +188,7 @@ def test_more_demand_never_turns_a_refusal_into_an_acceptance(
     elif kind == "job":
         state = joined(state, tiny_job(rng, "more", now_ns, 0))
     else:
-        extra = dataclasses.replace(tiny_reservations(rng, 1)[0], key="more")
+        extra = replace(tiny_reservations(rng, 1)[0], key="more")
         reservations = state.profile.reservations
         assume(isinstance(check_reservation(reservations, extra), Admitted))
         profile = profile_reservations((*reservations, extra))
