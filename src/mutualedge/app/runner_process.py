@@ -1,5 +1,6 @@
 """The runner's process: frames in, frames out, over the one socket it inherited."""
 
+import gc
 import os
 import socket
 import sys
@@ -40,6 +41,9 @@ def main() -> None:
             entropy=Entropy(os.urandom(32)),
             clock_ns=time.thread_time_ns,
         )
+        # All that lives for ever is there; a full collection of it takes longer than many orders.
+        gc.collect()
+        gc.freeze()
         try:
             while (body := _read_frame(stream)) is not None:
                 node.sendall(encode_frame(runner.handle(parse_order(body))))
