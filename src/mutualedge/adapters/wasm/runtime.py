@@ -61,7 +61,7 @@ class _Spare:
     Attributes:
         function: The one called last, for which an instance is made ahead.
         ready: That instance.
-        used: The last call's instance.
+        used: The last call's instance; closed before there is another one.
     """
 
     function: "WasmFunction | None" = None
@@ -69,23 +69,17 @@ class _Spare:
     used: Instance | None = None
 
     def take(self, function: "WasmFunction") -> Instance | None:
-        """Return the instance if it is this function's; one of another is given up."""
-        if self.function is not function:
+        """Return the instance if one is ready for this function; whatever else is left goes."""
+        instance = self.ready if self.function is function else None
+        if instance is None:
             self.close()
-        self.function = function
-        instance, self.ready = self.ready, None
-        if instance is not None:
+        else:
             instance.restart_clock()
+        self.function, self.ready = function, None
         return instance
 
-    def retire(self, instance: Instance) -> None:
-        """Close an instance that served, at the latest when another one has."""
-        if self.used is not None:
-            self.used.close()
-        self.used = instance
-
     def close(self) -> None:
-        """Give up both instances."""
+        """Give both instances back, before memory for another one is asked for."""
         for instance in (self.ready, self.used):
             if instance is not None:
                 instance.close()
@@ -211,7 +205,7 @@ class WasmFunction:
         status, output = self._call(instance, request, fuel)
         spent = limit + FUEL_BEYOND_LIMIT - instance.fuel_left
         memory_bytes = instance.memory_bytes
-        self._spare.retire(instance)
+        self._spare.used = instance
         if spent > limit:
             return "trap.fuel", b"", limit, memory_bytes
         return status, output, spent, memory_bytes
