@@ -32,6 +32,7 @@ from mutualedge.app.processes import (
     _enterprise_server,
     _node,
     _write_ready,
+    settle_memory,
     steady_clock,
 )
 from mutualedge.app.runner_link import RunnerLink
@@ -288,6 +289,7 @@ class Borrower:
             await serve_partners(client, driver, self.told.names)
             await serve_devices(client, driver)
             tasks = [asyncio.create_task(driver.run())]
+            settle_memory()
             if has_runner:
                 tasks.append(asyncio.create_task(link.run(driver.post)))
             try:

@@ -1,10 +1,11 @@
 """Time every kind of admission decision, and compare its verdicts with an exhaustive search."""
 
 from bisect import insort_right
-from dataclasses import replace
 from math import ceil
 from random import Random
 from time import thread_time_ns
+
+from msgspec.structs import replace
 
 from mutualedge.model import NS_PER_MS, NS_PER_S
 from mutualedge.plan.admission import (

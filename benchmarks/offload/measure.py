@@ -29,7 +29,6 @@ from benchmarks.offload.runner_alone import runner_alone
 from mutualedge.adapters.nats import PasswordLogin, Unreachable, connect, partner_subject
 from mutualedge.app.files import NodeFile, enterprise_folder, read_process_file
 from mutualedge.functions import anomaly
-from mutualedge.model import NS_PER_MS, NS_PER_S
 from mutualedge.node.leases import BORROWED, LeaseRow
 from mutualedge.protocol import READINGS_MAX
 from mutualedge.signing import Envelope
@@ -38,11 +37,9 @@ TURNS = 600
 WARM_UP_TURNS = 200
 """Until connections, caches and the functions' compiled paths have settled."""
 
-PAUSE_S = PERIOD_MS / 2_000
-"""After each call: a lease allows one per period, and one that comes faster is delayed."""
-
-PACE_NS = (PERIOD_MS + 1) * NS_PER_MS
-"""Between two calls at least."""
+PAUSE_S = (PERIOD_MS + 1) / 1_000
+"""Before each step: a lease allows one call per period, and one that comes faster is delayed. A
+floor waits as long: what follows at once finds processor and caches warm."""
 
 REQUEST_TIMEOUT_S = 5.0
 
@@ -187,19 +184,13 @@ def _agreement(ours: Borrower) -> Envelope:
 
 
 async def _take_turns(steps: Sequence[Step], turns: int) -> None:
-    """Take every step once a turn: the call first, then its floors, each turn in another order."""
-    offload, *floors = steps
-    order = random.Random(1)
+    """Take every step once a turn, each turn in another order, each after the same pause."""
+    order, shuffled = random.Random(1), list(steps)
     for _ in range(turns):
-        begun_ns = perf_counter_ns()
-        await offload()
-        await asyncio.sleep(PAUSE_S)
-        order.shuffle(floors)
-        for floor in floors:
-            await floor()
-        early_ns = begun_ns + PACE_NS - perf_counter_ns()
-        if early_ns > 0:
-            await asyncio.sleep(early_ns / NS_PER_S)
+        order.shuffle(shuffled)
+        for step in shuffled:
+            await asyncio.sleep(PAUSE_S)
+            await step()
 
 
 def _metrics(by_name: dict[str, list[int]], medium: str) -> list[Metric]:

@@ -83,6 +83,67 @@ def test_nothing_survives_a_call() -> None:
     assert outputs == [struct.pack("<ii", 1, 1)] * 3
 
 
+def test_an_instance_made_ahead_changes_nothing_but_time() -> None:
+    """With and without an instance made ahead a call gives the same, and nothing survives it."""
+    for body in (modules.REMEMBER, modules.SPIN, modules.RECURSE, modules.ECHO_GROWTH):
+        runtime = WasmRuntime(wall_limit_ms=WALL_LIMIT_MS)
+        text = modules.module_text(body, declarations=modules.START_COUNTS)
+        function = runtime.load(modules.probe_bundle(text))
+        outcomes = []
+        for _ in range(3):
+            execution = function.run(b"", 1_000_000)
+            outcomes.append(
+                (execution.status, execution.output, execution.fuel, execution.memory_bytes)
+            )
+            runtime.prepare()
+        assert outcomes == [outcomes[0]] * 3
+
+
+def test_an_instance_made_for_another_function_is_not_used() -> None:
+    """Two functions called in turns each run in instances of their own."""
+    runtime = WasmRuntime()
+    refusing, answering = (
+        runtime.load(modules.probe_bundle(modules.module_text(body)))
+        for body in (modules.REFUSE, modules.REMEMBER)
+    )
+    for _ in range(2):
+        runtime.prepare()
+        assert refusing.run(b"").status == "refused"
+        runtime.prepare()
+        assert answering.run(b"").output == struct.pack("<ii", 1, 1)
+
+
+def test_starting_is_part_of_the_calls_fuel() -> None:
+    """A start function's fuel is counted and limited as if it ran in the call, ahead or not."""
+    runtime = WasmRuntime()
+    text = modules.module_text("(i64.const 0)", declarations=modules.START_COUNTS)
+    function = runtime.load(modules.probe_bundle(text))
+    needed = function.run(b"").fuel
+    plain = loaded("(i64.const 0)").run(b"").fuel
+    assert needed > plain + 100
+    for fuel, status in ((needed, "ok"), (needed - 1, "trap.fuel"), (1, "trap.fuel")):
+        assert function.run(b"", fuel).status == status
+        runtime.prepare()
+        assert function.run(b"", fuel).status == status
+
+
+def test_a_long_start_waits_for_its_call() -> None:
+    """Work that no budget pays for is not done ahead: it happens inside the call that needs it."""
+    runtime = WasmRuntime()
+    many = modules.START_COUNTS.replace("i32.const 100", "i32.const 1000000")
+    text = modules.module_text("(i64.const 0)", declarations=many)
+    function = runtime.load(modules.probe_bundle(text))
+    function.run(b"")
+    runtime.prepare()
+    assert function.instance_ahead() is None
+    assert function.run(b"").fuel > 1_000_000
+
+
+def test_memory_that_grew_is_read_where_it_is() -> None:
+    """An answer in pages added by the call comes back: memory never moves."""
+    assert loaded(modules.ANSWER_IN_NEW_PAGE).run(b"").output == struct.pack("<i", 7)
+
+
 def test_fuel_counts_instructions() -> None:
     """Twice the iterations cost twice the fuel, to the unit."""
     function = loaded(modules.COUNT_DOWN)

@@ -55,6 +55,19 @@ REMEMBER = """
   (i32.store (i32.const 516) (global.get $calls))
   (i64.const 0x0000020000000008)
 """
+ANSWER_IN_NEW_PAGE = """
+  (drop (memory.grow (i32.const 1)))
+  (i32.store (i32.const 65536) (i32.const 7))
+  (i64.const 0x0001000000000004)
+"""
+START_COUNTS = """
+  (start $start)
+  (func $start (local $left i32)
+    (local.set $left (i32.const 100))
+    (loop $again
+      (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+      (br_if $again (local.get $left))))
+"""
 NAN_OF_REQUEST = """
   (f64.store (i32.const 512) (f64.add (f64.load (i32.const 0)) (f64.const 1)))
   (i64.const 0x0000020000000008)

@@ -1,12 +1,12 @@
 """Admission against execution: whatever is admitted meets its deadline, whatever arrives next."""
 
 from bisect import insort_right
-from dataclasses import replace
 from random import Random
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from mutualedge.plan.admission import (
     Admitted,

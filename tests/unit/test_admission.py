@@ -1,8 +1,7 @@
 """Admission decisions one by one: the smallest case on each side of every rule."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from mutualedge.errors import UsageError
 from mutualedge.plan.admission import (
@@ -370,20 +369,16 @@ def test_a_withdrawn_job_frees_its_room() -> None:
 def test_an_exact_test_of_a_job_that_gives_up_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where only counting each stream's jobs shows that a job fits, not counting refuses it."""
     processor = Processor()
-    leases = (
-        reservation("a", 24, 80, 98),
-        reservation("b", 28, 95, 55),
-        reservation("c", 21, 94, 114),
-    )
+    leases = (reservation("a", 25, 61, 70), reservation("b", 31, 99, 56))
     for lease in leases:
         assert processor.add_reservation(lease, 0) == Admitted()
         processor.release(lease.key, f"of-{lease.key}", 0, budget_ns=lease.budget_ns)
-    for key, now_ns in (("of-b", 0), ("of-a", 28), ("of-c", 52)):
+    for key, now_ns in (("of-b", 0), ("of-a", 31)):
         processor.finish(key, now_ns + processor.start(key, now_ns).job.budget_ns)
-    edge = job("edge", 38, 116, 73)
-    assert check_job(processor.snapshot(), edge, 73) == Admitted()
+    edge = job("edge", 40, 125, 56)
+    assert check_job(processor.snapshot(), edge, 56) == Admitted()
     monkeypatch.setattr(windows, "JOB_REFINEMENTS_MAX", 0)
-    assert code_of(check_job(processor.snapshot(), edge, 73)) == "admission.job.undecided"
+    assert code_of(check_job(processor.snapshot(), edge, 56)) == "admission.job.undecided"
 
 
 def slots() -> LeaseSlots:

@@ -7,7 +7,14 @@ from mutualedge.errors import PeerError
 from mutualedge.model import Digest, InvocationId
 from mutualedge.node.links import AWAITED_MAX, Link
 from mutualedge.protocol import SealedReply, encode_sealed
-from mutualedge.session import Initiator, RecordKind, Responder, SessionKeys, content_digest
+from mutualedge.session import (
+    Initiator,
+    RecordKind,
+    Responder,
+    SessionKeys,
+    content_digest,
+    content_salt,
+)
 from mutualedge.signing import canonical_bytes
 from tests.unit.ledger_world import METER
 from tests.unit.node_world import invocation_of
@@ -38,8 +45,8 @@ def reply_record(
     usage = msgspec.structs.replace(
         usage_record(),
         invocation=ASKED,
-        request=content_digest(keys.secret, 1, REQUEST),
-        response=content_digest(keys.secret, 1, RESPONSE),
+        request=content_digest(content_salt(keys.secret, 1), REQUEST),
+        response=content_digest(content_salt(keys.secret, 1), RESPONSE),
     )
     raw = canonical_bytes(msgspec.structs.replace(usage, **(changes or {})))
     sealed = encode_sealed(SealedReply(usage=raw, response=handed))

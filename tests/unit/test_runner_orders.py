@@ -55,6 +55,7 @@ from mutualedge.session import (
     RecordKind,
     SessionKeys,
     content_digest,
+    content_salt,
     handshake_prologue,
 )
 from mutualedge.signing import (
@@ -212,10 +213,10 @@ def test_a_record_tells_content_to_its_two_ends_only() -> None:
     """Request and response stand in it as digests salted with the session's secret."""
     caller = connect(loaded_runner(), agreed())
     usage, reply = caller.call(1)
-    secret = caller.keys.secret
-    assert usage.request == content_digest(secret, 1, REQUEST)
-    assert usage.response == content_digest(secret, 1, reply.response)
-    assert usage.request not in {digest_of(REQUEST), content_digest(secret, 2, REQUEST)}
+    salt, other = (content_salt(caller.keys.secret, seq) for seq in (1, 2))
+    assert usage.request == content_digest(salt, REQUEST)
+    assert usage.response == content_digest(salt, reply.response)
+    assert usage.request not in {digest_of(REQUEST), content_digest(other, REQUEST)}
 
 
 def test_an_unknown_session_is_refused() -> None:

@@ -98,6 +98,8 @@ class Driver:
         self._ports = ports
         self._events: deque[Event] = deque()
         self._awake: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_ns = 0
         self._commit_ns = 0
         self._answers: dict[int, asyncio.Future[Reply]] = {}
         self._ask_count = 0
@@ -136,6 +138,8 @@ class Driver:
                 while True:
                     await self._step()
         finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
             self._committer.shutdown(wait=True)
 
     async def _step(self) -> None:
@@ -170,15 +174,27 @@ class Driver:
         if self._events or (delay_ns is not None and delay_ns <= 0):
             await asyncio.sleep(0)
             return
-        loop = asyncio.get_running_loop()
-        self._awake = loop.create_future()
-        timer = None if delay_ns is None else loop.call_later(delay_ns / NS_PER_S, self._wake)
+        if wake_ns is not None and delay_ns is not None:
+            self._set_alarm(wake_ns, delay_ns)
+        self._awake = asyncio.get_running_loop().create_future()
         try:
             await self._awake
         finally:
             self._awake = None
-            if timer is not None:
-                timer.cancel()
+
+    def _set_alarm(self, wake_ns: int, delay_ns: int) -> None:
+        """Be woken by then; an alarm set for earlier stays, and sets the next one when it rings."""
+        if self._alarm is not None:
+            if self._alarm_ns <= wake_ns:
+                return
+            self._alarm.cancel()
+        loop = asyncio.get_running_loop()
+        self._alarm = loop.call_later(delay_ns / NS_PER_S, self._ring)
+        self._alarm_ns = wake_ns
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake()
 
     def _perform(self, output: Output) -> None:
         assert self._asking is not None, "outputs are performed inside run"

@@ -1,10 +1,11 @@
 """The runner's process: frames in, frames out, over the one socket it inherited."""
 
+import gc
 import os
+import select
 import socket
 import sys
 import time
-from typing import BinaryIO
 
 from mutualedge.adapters.tee_sim import SimulatedPlatform
 from mutualedge.adapters.wasm import WasmRuntime
@@ -18,6 +19,10 @@ from mutualedge.signing import Entropy, Envelope, parse_canonical
 MEASUREMENT_DIFFERS = 78
 """Exit status: the platform vouches for another runner than this code (EX_CONFIG)."""
 
+QUIET_S = 0.001
+"""Without an order for so long we prepare for the next call: until then the node commits and
+replies, perhaps on this very processor, which it gets back only when we wait."""
+
 NODE_GONE = 75
 """Exit status: nobody is left to take the answer (EX_TEMPFAIL); another node starts its own."""
 
@@ -29,35 +34,51 @@ def main() -> None:
     behind its length.
     """
     with socket.socket(fileno=int(sys.argv[1])) as node:
-        stream = node.makefile("rb")
-        platform = SimulatedPlatform.from_bytes(_read_frame(stream) or b"")
+        platform = SimulatedPlatform.from_bytes(_read_frame(node) or b"")
         if platform.mr_enclave != runner_measurement():
             sys.stderr.write("The platform vouches for another release of the runner than this.\n")
             sys.exit(MEASUREMENT_DIFFERS)
-        trust = parse_canonical(_read_frame(stream) or b"", Envelope)
+        trust = parse_canonical(_read_frame(node) or b"", Envelope)
+        runtime = WasmRuntime()
         runner = Runner(
             consortium=verify_trust(trust),
-            runtime=WasmRuntime(),
+            runtime=runtime,
             attester=Attester(backend=platform.backend, collect=platform.collect),
             assurance=AssuranceLevel.SIMULATED,
             entropy=Entropy(os.urandom(32)),
             clock_ns=time.thread_time_ns,
         )
+        # All that lives for ever is there; a full collection of it takes longer than many orders.
+        gc.collect()
+        gc.freeze()
         try:
-            while (body := _read_frame(stream)) is not None:
+            while (body := _read_frame(node)) is not None:
                 node.sendall(encode_frame(runner.handle(parse_order(body))))
+                if not select.select([node], [], [], QUIET_S)[0]:
+                    runtime.prepare()
         except (BrokenPipeError, ConnectionResetError):
             sys.exit(NODE_GONE)
 
 
-def _read_frame(stream: BinaryIO) -> bytes | None:
+def _read_frame(node: socket.socket) -> bytes | None:
     """Return the next frame's body, or nothing when the node closed the socket, even midway."""
-    prefix = stream.read(LENGTH_BYTES)
+    prefix = _read(node, LENGTH_BYTES)
     if len(prefix) < LENGTH_BYTES:
         return None
     length_bytes = parse_frame_length(prefix)
-    body = stream.read(length_bytes)
+    body = _read(node, length_bytes)
     return body if len(body) == length_bytes else None
+
+
+def _read(node: socket.socket, count: int) -> bytes:
+    """Return so many bytes, fewer only when the node closed the socket.
+
+    Nothing is read ahead, so that a socket without bytes means that no order waits.
+    """
+    read = node.recv(count, socket.MSG_WAITALL)
+    while 0 < len(read) < count and (more := node.recv(count - len(read))):
+        read += more
+    return read
 
 
 if __name__ == "__main__":

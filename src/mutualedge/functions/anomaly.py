@@ -27,6 +27,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 
+import msgspec
+
 from mutualedge.errors import PeerError, UsageError
 
 READINGS_MAX = 120
@@ -101,8 +103,7 @@ DEFAULTS = Parameters()
 """Measured on the signals of ``tests/unit/test_anomaly_quality.py``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
     """What the function says about a batch; ``state`` belongs into the next request."""
 
     state: bytes

@@ -1,9 +1,10 @@
 """What the runner asks of an engine, and how fuel relates to time."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from statistics import median_low
 from typing import Literal, Protocol
+
+import msgspec
 
 from mutualedge.errors import UsageError
 from mutualedge.functions.bundle import VerifiedBundle
@@ -37,8 +38,7 @@ FUEL_MARGIN_PERCENT = 25
 as much fuel as an addition), and other loads share the caches. Not a proof: wall time backs it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """One call, as measured where it ran.
 
     Attributes:

@@ -1,7 +1,8 @@
 """The chain of usage records of one meter under one lease: how it grows and what it may say."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from mutualedge.errors import PeerError
 from mutualedge.market import Agreement
@@ -17,8 +18,7 @@ from mutualedge.signing import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChainPosition:
+class ChainPosition(msgspec.Struct, frozen=True, kw_only=True):
     """How far a chain has come: its last record and the sum of all amounts."""
 
     seq: int
@@ -105,7 +105,17 @@ def verify_usage(raw: bytes, *, lease: LeaseId, terms: Agreement, meter: KeyId) 
     Raises:
         PeerError: Malformed, of another lease, meter, party or function, or priced otherwise.
     """
-    record = parse_canonical(raw, UsageRecord)
+    return verify_terms(parse_canonical(raw, UsageRecord), lease=lease, terms=terms, meter=meter)
+
+
+def verify_terms(
+    record: UsageRecord, *, lease: LeaseId, terms: Agreement, meter: KeyId
+) -> UsageRecord:
+    """Return the record, parsed already, if it is one this lease allows; see `verify_usage`.
+
+    Raises:
+        PeerError: Of another lease, meter, party or function, or priced otherwise.
+    """
     named = (record.lease, record.meter, record.requester, record.provider, record.node)
     if named != (lease, meter, terms.requester, terms.provider, terms.node):
         raise _wrong(record, "names another lease, meter or party")

@@ -48,8 +48,7 @@ class _Device:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Placing:
+class _Placing(msgspec.Struct, frozen=True, kw_only=True):
     """One invocation of a device and when its result loses its worth."""
 
     device: _Device

@@ -56,8 +56,7 @@ def record_row_key(lease: LeaseId, meter: KeyId, seq: int) -> str:
     return f"{lease}/{meter}/{seq:010d}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeteredCall:
+class MeteredCall(msgspec.Struct, frozen=True, kw_only=True):
     """A usage record with what belongs to it."""
 
     raw: bytes
@@ -75,7 +74,7 @@ class MeterAccount:
         meter_key: Raw public key.
         voucher: The requester's last voucher; the opening one at first.
         signed: The position that voucher speaks for.
-        calls: Records after it, by sequence number.
+        calls: Records after it, by sequence number, in the order in which they came.
         batch: The runner's last batch.
         is_asking: A request for a voucher is under way.
     """
@@ -148,8 +147,6 @@ class HeldLease:
 
     @property
     def oldest_open_ns(self) -> int | None:
-        """When the oldest call without a voucher was metered."""
-        times = [
-            call.at_ns for account in self.accounts.values() for call in account.calls.values()
-        ]
-        return min(times, default=None)
+        """When the oldest call without a voucher was metered: the first of one of the meters."""
+        firsts = (next(iter(account.calls.values()), None) for account in self.accounts.values())
+        return min((first.at_ns for first in firsts if first is not None), default=None)

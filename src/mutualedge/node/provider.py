@@ -1,6 +1,5 @@
 """The lending side: offers, leases, sessions of our runner, and calls executed under them."""
 
-from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
@@ -69,12 +68,11 @@ LENT_MAX = 32
 """Leases lent at once; each is a reservation of the processor."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _CallState:
+class _CallState(msgspec.Struct, kw_only=True):
     """One invocation of a lease: who waits for it, and its sealed reply once there is one."""
 
     session: int
-    ask_ids: list[int] = field(default_factory=list)
+    ask_ids: list[int] = msgspec.field(default_factory=list)
     reply: bytes = b""
 
 

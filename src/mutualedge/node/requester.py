@@ -1,11 +1,12 @@
 """The borrowing side: calls booked on leases, sealed for the runner, and paid when signed for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
 from mutualedge.errors import MutualEdgeError, PeerError
-from mutualedge.meter import UsageRecord, verify_usage
+from mutualedge.meter import UsageRecord, verify_terms
 from mutualedge.model import InvocationId, KeyId, LeaseId, Nanoseconds
 from mutualedge.node.borrower import Borrower
 from mutualedge.node.leases import HeldLease, MeteredCall
@@ -25,8 +26,7 @@ RETRIES_MAX = 3
 """Times one call is repeated before it counts as failed; each repeat is the same question."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class Served(msgspec.Struct, frozen=True, kw_only=True):
     """The partner's runner executed the call."""
 
     response: bytes
@@ -34,8 +34,7 @@ class Served:
     provider: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
     """The call has no result; it may have been executed and may be charged, once."""
 
     code: str
@@ -45,8 +44,7 @@ class Failed:
 OnResult = Callable[[Served | Failed], None]
 
 
-@dataclass(slots=True, kw_only=True)
-class _Calling:
+class _Calling(msgspec.Struct, kw_only=True):
     """One call on its way."""
 
     lease: HeldLease
@@ -147,7 +145,7 @@ class Requester:
         """
         usage, raw, response = link.open(record)
         account = lease.accounts[KeyId(usage.meter)]
-        verified = verify_usage(raw, lease=lease.lease_id, terms=lease.terms, meter=account.meter)
+        verified = verify_terms(usage, lease=lease.lease_id, terms=lease.terms, meter=account.meter)
         if verified.seq > account.signed.seq:
             account.calls.setdefault(
                 verified.seq,

@@ -2,7 +2,6 @@
 
 import hashlib
 import heapq
-import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from mutualedge.protocol.effects import (
     Unanswered,
     Write,
 )
-from mutualedge.signing import Entropy, SigningKey
+from mutualedge.signing import Entropy, SigningKey, keyed_digest
 
 HUB = EnterpriseId("hub")
 """Address of the consortium hub on the bus."""
@@ -197,4 +196,4 @@ class Station:
 
     def salt(self, body: bytes) -> bytes:
         """Return the 32-byte salt of a log entry: secret, and the same whenever recomputed."""
-        return hmac.digest(self.keys.salt_secret, hashlib.sha256(body).digest(), "sha256")
+        return keyed_digest(self.keys.salt_secret, hashlib.sha256(body).digest())

@@ -1,14 +1,13 @@
 """What happens to a core (node or hub) and what it wants done: events in, effects out."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 from mutualedge.model import EnterpriseId
 from mutualedge.protocol.frames import RunnerAnswer, RunnerOrder
 from mutualedge.protocol.messages import Reply, Request
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """A request arrived; it wants exactly one ``Answer`` with this ``ask_id``."""
 
     ask_id: int
@@ -16,16 +15,14 @@ class Asked:
     request: Request
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """The reply to one of our requests arrived."""
 
     request_id: int
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unanswered:
+class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
     """No reply came in time or the peer cannot be reached: unknown, not refused."""
 
     request_id: int
@@ -33,8 +30,7 @@ class Unanswered:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunnerStarted:
+class RunnerStarted(msgspec.Struct, frozen=True, kw_only=True):
     """A runner process is up, knows nothing yet, and says what timing it has.
 
     ``life`` numbers the runners of one node process; orders name the one they are for.
@@ -44,28 +40,24 @@ class RunnerStarted:
     life: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunnerAnswered:
+class RunnerAnswered(msgspec.Struct, frozen=True, kw_only=True):
     """The runner answered the oldest order it had not answered."""
 
     answer: RunnerAnswer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunnerLost:
+class RunnerLost(msgspec.Struct, frozen=True, kw_only=True):
     """The runner process ended; its sessions and meter key are gone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimerFired:
+class TimerFired(msgspec.Struct, frozen=True, kw_only=True):
     """The time that ``wake_ns`` named has come."""
 
 
 Event = Asked | Answered | Unanswered | RunnerStarted | RunnerAnswered | RunnerLost | TimerFired
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
+class Write(msgspec.Struct, frozen=True, kw_only=True):
     """Put (or with ``None`` delete) one row."""
 
     bucket: str
@@ -73,8 +65,7 @@ class Write:
     value: bytes | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """Send a request to a member or to the hub; exactly one event follows."""
 
     request_id: int
@@ -83,24 +74,21 @@ class Ask:
     timeout_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Reply to a request."""
 
     ask_id: int
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Hand the runner of this life an order; one for a runner that is gone is dropped."""
 
     order: RunnerOrder
     life: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(msgspec.Struct, frozen=True, kw_only=True):
     """Something an operator may want to know; the driver records it, nothing depends on it."""
 
     name: str
@@ -110,9 +98,8 @@ class Note:
 Output = Ask | Answer | Order | Note
 
 
-@dataclass(slots=True)
-class Effects:
+class Effects(msgspec.Struct):
     """One decision: every write is durable, in one transaction, before any output leaves."""
 
-    writes: list[Write] = field(default_factory=list)
-    outputs: list[Output] = field(default_factory=list)
+    writes: list[Write] = msgspec.field(default_factory=list)
+    outputs: list[Output] = msgspec.field(default_factory=list)

@@ -53,6 +53,7 @@ from mutualedge.session import (
     Responder,
     Sealer,
     content_digest,
+    content_salt,
     handshake_prologue,
 )
 from mutualedge.signing import (
@@ -294,6 +295,7 @@ class Runner:
     ) -> tuple[UsageRecord, bytes]:
         terms, chain = session.terms, self._chain(session.lease)
         seq = chain.seq + 1
+        salt = content_salt(session.secret, seq)
         usage = UsageRecord(
             lease=session.lease,
             meter=self._meter_key.key_id,
@@ -305,8 +307,8 @@ class Runner:
             function=terms.function,
             runtime=self._runtime.name,
             invocation=request.invocation,
-            request=content_digest(session.secret, seq, request.request),
-            response=content_digest(session.secret, seq, execution.output),
+            request=content_digest(salt, request.request),
+            response=content_digest(salt, execution.output),
             status=execution.status,
             rs_ms=terms.call_rs_ms * order.billable,
             fuel=execution.fuel,

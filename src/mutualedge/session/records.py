@@ -8,16 +8,17 @@ The nonce is the direction's secret start value xor ``seq``. After every 2^20 re
 steps forward one way, so that a stolen key opens nothing of the steps before.
 """
 
-import hmac
 import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mutualedge.errors import PeerError, UsageError
 from mutualedge.session.replay import ReplayWindow
+from mutualedge.signing import keyed_digest
 
 RECORD_VERSION = 1
 CONTENT_BYTES_MAX = 256 * 1024
@@ -54,8 +55,7 @@ _KINDS = {int(kind): kind for kind in RecordKind}
 """A lookup costs a tenth of calling the enumeration."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """What a genuine record carried, and its place in the sender's numbering.
 
     Attributes:
@@ -75,7 +75,7 @@ class SessionKeys:
     Attributes:
         sealer: Seals what this end sends.
         opener: Opens what the other end sends.
-        secret: Salts the content digests of usage records (``content_digest``).
+        secret: Salts the content digests of usage records (``content_salt``).
     """
 
     sealer: "Sealer"
@@ -111,12 +111,12 @@ class _Generation:
 
     def __init__(self, chain: bytes) -> None:
         self._chain = chain
-        self.cipher = AESGCM(hmac.digest(chain, b"me-session/1 record key", "sha256"))
-        start = hmac.digest(chain, b"me-session/1 record nonce", "sha256")[:12]
+        self.cipher = AESGCM(keyed_digest(chain, b"me-session/1 record key"))
+        start = keyed_digest(chain, b"me-session/1 record nonce")[:12]
         self.nonce_start = int.from_bytes(start, "big")
 
     def next(self) -> "_Generation":
-        return _Generation(hmac.digest(self._chain, b"me-session/1 rekey", "sha256"))
+        return _Generation(keyed_digest(self._chain, b"me-session/1 rekey"))
 
     def nonce(self, seq: int) -> bytes:
         return (self.nonce_start ^ seq).to_bytes(12, "big")

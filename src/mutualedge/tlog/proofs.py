@@ -5,6 +5,7 @@ verifiers.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from mutualedge.errors import CorruptState, PeerError, UsageError
 from mutualedge.tlog.hashing import (
@@ -13,12 +14,29 @@ from mutualedge.tlog.hashing import (
     fold_peaks,
     node_hash,
     split_hashes,
-    subtree_root,
 )
 from mutualedge.tlog.tiles import TILE_HEIGHT, TILE_WIDTH, HashReader, tile_width
 
 PROOF_HASHES_MAX = 63
 """No tree below 2^63 leaves needs more; C2SP tlog-witness sets the same limit."""
+
+
+TILES_HASHED_MAX = 64
+"""Tiles whose inner nodes are kept, 24 KiB each: the upper tiles are in every proof of a log."""
+
+
+@lru_cache(maxsize=TILES_HASHED_MAX)
+def _inner_nodes(tile: bytes) -> tuple[list[bytes], ...]:
+    """Return the perfect subtrees' hashes inside a tile, by height: its own hashes first.
+
+    Keyed by content, so one tile is hashed once for however many proofs, logs and sizes.
+    """
+    levels = [split_hashes(tile)]
+    while len(levels[-1]) > 1:
+        below = levels[-1]
+        pairs = zip(below[::2], below[1::2], strict=False)
+        levels.append([node_hash(left, right) for left, right in pairs])
+    return tuple(levels)
 
 
 class _Subtrees:
@@ -27,7 +45,7 @@ class _Subtrees:
     def __init__(self, size: int, reader: HashReader) -> None:
         self._size = size
         self._reader = reader
-        self._tiles: dict[tuple[int, int], list[bytes]] = {}
+        self._tiles: dict[tuple[int, int], tuple[list[bytes], ...]] = {}
 
     def span(self, start: int, end: int) -> bytes:
         """Return the hash over leaves [start, end), a node of the tree or its right remainder."""
@@ -43,9 +61,9 @@ class _Subtrees:
     def _perfect(self, height: int, index: int) -> bytes:
         level, rise = divmod(height, TILE_HEIGHT)
         tile, at = divmod(index << rise, TILE_WIDTH)
-        return subtree_root(self._tile(level, tile)[at : at + (1 << rise)])
+        return self._tile(level, tile)[rise][at >> rise]
 
-    def _tile(self, level: int, index: int) -> list[bytes]:
+    def _tile(self, level: int, index: int) -> tuple[list[bytes], ...]:
         known = self._tiles.get((level, index))
         if known is None:
             width = tile_width(self._size, level, index)
@@ -53,7 +71,7 @@ class _Subtrees:
             if len(raw) != width * HASH_BYTES:
                 sentence = f"Tile {level}/{index} has {len(raw)} bytes, needs {width} hashes."
                 raise CorruptState("tlog.tile.length", sentence)
-            known = self._tiles[level, index] = split_hashes(raw)
+            known = self._tiles[level, index] = _inner_nodes(raw)
         return known
 
 

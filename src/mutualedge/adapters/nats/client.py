@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+import msgspec
 from nats import errors
 from nats.aio.client import Client, Server
 from nats.aio.msg import Msg
@@ -98,8 +99,7 @@ class _Tap(asyncio.Future[Msg]):
         self._deliver(message)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Waiting:
+class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     outcome: asyncio.Future[Msg | MutualEdgeError]
 

@@ -1,7 +1,6 @@
 """Requests and replies on NATS: a version header, an explicit outcome, an authentic caller."""
 
 import re
-from dataclasses import dataclass
 from typing import Self
 
 import msgspec
@@ -51,8 +50,7 @@ class RefusedByPeer(MutualEdgeError):
         return type(self), (self.code, self.sentence, self.reason)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A request as a handler sees it.
 
     Attributes:

@@ -1,7 +1,13 @@
-"""The wasmtime engine behind the runner's port: load once, a fresh instance for every call."""
+"""The wasmtime engine behind the runner's port: load once, a fresh instance for every call.
+
+Making an instance takes three times as long as a short call, so ``WasmRuntime.prepare`` makes
+the next one while nobody waits. Each job then does its successor's part: together they take no
+longer than if each made its own.
+"""
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import wasmtime
 
@@ -12,6 +18,7 @@ from mutualedge.adapters.wasm.engine import (
     compile_module,
     make_engine,
 )
+from mutualedge.adapters.wasm.instance import Instance
 from mutualedge.adapters.wasm.watchdog import Watchdog
 from mutualedge.errors import PeerError, UsageError
 from mutualedge.functions import Execution, ExecutionStatus, Manifest, VerifiedBundle
@@ -23,11 +30,9 @@ FUNCTIONS_MAX = 64
 WALL_LIMIT_MS = 2_000
 """Longest a call may take, whatever its fuel: fuel bounds work, this bounds being kept waiting."""
 
-TABLE_ELEMENTS_MAX = 10_000
-"""Entries of a function's tables (8 bytes each): call targets of a large program."""
-
-ADDRESS_MAX = 0xFFFF_FFFF
-"""Wasm addresses are unsigned; the library hands out signed integers."""
+START_FUEL_MAX = 10_000
+"""A start function that takes more, some ten microseconds, is not run before its call: nobody's
+budget would pay for it."""
 
 FUEL_BEYOND_LIMIT = 1
 """Compiled code looks at its fuel at loops and calls only and may overdraw it in between, which
@@ -49,6 +54,38 @@ _STATUS_BY_TRAP: dict[wasmtime.TrapCode, ExecutionStatus] = {
 }
 
 
+@dataclass(slots=True)
+class _Spare:
+    """What happens to instances while nobody waits: one is made ahead, one that served is closed.
+
+    Attributes:
+        function: The one called last, for which an instance is made ahead.
+        ready: That instance.
+        used: The last call's instance; closed before there is another one.
+    """
+
+    function: "WasmFunction | None" = None
+    ready: Instance | None = None
+    used: Instance | None = None
+
+    def take(self, function: "WasmFunction") -> Instance | None:
+        """Return the instance if one is ready for this function; whatever else is left goes."""
+        instance = self.ready if self.function is function else None
+        if instance is None:
+            self.close()
+        else:
+            instance.restart_clock()
+        self.function, self.ready = function, None
+        return instance
+
+    def close(self) -> None:
+        """Give both instances back, before memory for another one is asked for."""
+        for instance in (self.ready, self.used):
+            if instance is not None:
+                instance.close()
+        self.ready = self.used = None
+
+
 class WasmRuntime:
     """Compiles verified bundles; each keeps its own engine and gets a new store per call."""
 
@@ -62,6 +99,7 @@ class WasmRuntime:
         self._watchdog = Watchdog(wall_limit_ms)
         self._cpu_clock_ns = cpu_clock_ns
         self._functions: dict[Digest, WasmFunction] = {}
+        self._spare = _Spare()
 
     @property
     def name(self) -> str:
@@ -97,9 +135,17 @@ class WasmRuntime:
             manifest=manifest,
             watchdog=self._watchdog,
             cpu_clock_ns=self._cpu_clock_ns,
+            spare=self._spare,
         )
         self._functions[bundle.digest] = function
         return function
+
+    def prepare(self) -> None:
+        """Close the last call's instance and make the next one's; call it while nobody waits."""
+        function = self._spare.function
+        if function is not None and self._spare.ready is None:
+            self._spare.close()
+            self._spare.ready = function.instance_ahead()
 
 
 class WasmFunction:
@@ -113,6 +159,7 @@ class WasmFunction:
         manifest: Manifest,
         watchdog: Watchdog,
         cpu_clock_ns: Callable[[], int],
+        spare: _Spare,
     ) -> None:
         """Take a module whose interface was checked, and instantiate it once.
 
@@ -126,107 +173,82 @@ class WasmFunction:
         self._limits = manifest.limits
         self._watchdog = watchdog
         self._cpu_clock_ns = cpu_clock_ns
-        self._input_start = self._probe(manifest.name)
+        self._spare = spare
+        self._input_start, self._start_fuel = self._probe(manifest.name)
 
     def run(self, request: bytes, fuel_limit: int | None = None) -> Execution:
-        """Return how one call went, in an instance of its own that is gone afterwards."""
+        """Return how one call went, in an instance of its own that serves no other call."""
         started_ns = self._cpu_clock_ns()
         limit = self._limits.fuel_max
         if fuel_limit is not None:
             limit = min(limit, fuel_limit)
-        if len(request) > self._limits.input_bytes_max:
-            return Execution(status="refused.input", output=b"", fuel=0, memory_bytes=0, cpu_ns=0)
-        with self._store(limit + FUEL_BEYOND_LIMIT) as store:
-            status, output, memory_bytes = self._run_in(store, request)
-            fuel = limit + FUEL_BEYOND_LIMIT - store.get_fuel()
-            if fuel > limit:
-                fuel, status, output = limit, "trap.fuel", b""
-            return Execution(
-                status=status,
-                output=output,
-                fuel=fuel,
-                memory_bytes=memory_bytes,
-                cpu_ns=self._cpu_clock_ns() - started_ns,
-            )
-
-    def _run_in(self, store: wasmtime.Store, request: bytes) -> tuple[ExecutionStatus, bytes, int]:
-        instance: _Instance | None = None
-        try:
-            instance = _Instance(store, self._module, self._export)
-            packed = instance.call(request, self._input_start)
-        except wasmtime.Trap as trap:
-            return _status_of(trap), b"", instance.memory_bytes if instance else 0
-        if packed == REFUSED:
-            return "refused", b"", instance.memory_bytes
-        output = instance.output(packed, self._limits.output_bytes_max)
-        if output is None:
-            return "trap.output", b"", instance.memory_bytes
-        return "ok", output, instance.memory_bytes
-
-    def _probe(self, name: str) -> int:
-        """Return where requests go, which is the same in every instance."""
-        with self._store(self._limits.fuel_max) as store:
-            try:
-                instance = _Instance(store, self._module, self._export)
-            except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
-                reason = str(error).splitlines()[0]
-                sentence = f"{name} does not start within its limits: {reason}."
-                raise PeerError("functions.module.start", sentence) from error
-            input_start = instance.input_start()
-            if input_start + self._limits.input_bytes_max > instance.memory_bytes:
-                sentence = f"{name} has no room for {self._limits.input_bytes_max} bytes at input."
-                raise PeerError("functions.module.input", sentence)
-            return input_start
-
-    def _store(self, fuel: int) -> wasmtime.Store:
-        store = wasmtime.Store(self._engine)
-        store.set_limits(
-            memory_size=self._limits.memory_bytes_max,
-            table_elements=TABLE_ELEMENTS_MAX,
-            instances=1,
-            tables=1,
-            memories=1,
+        status, output, fuel, memory_bytes = self._run(request, limit)
+        return Execution(
+            status=status,
+            output=output,
+            fuel=fuel,
+            memory_bytes=memory_bytes,
+            cpu_ns=self._cpu_clock_ns() - started_ns,
         )
-        store.set_fuel(fuel)
-        store.set_epoch_deadline(self._watchdog.ticks_max)
-        self._watchdog.call_begins()
-        return store
 
+    def _run(self, request: bytes, limit: int) -> tuple[ExecutionStatus, bytes, int, int]:
+        """Return status, output, fuel and memory of a call that has this much fuel."""
+        if len(request) > self._limits.input_bytes_max:
+            return "refused.input", b"", 0, 0
+        fuel = limit + FUEL_BEYOND_LIMIT - self._start_fuel
+        if fuel <= 0:
+            return "trap.fuel", b"", limit, 0
+        try:
+            instance = self._spare.take(self) or self._instance()
+        except wasmtime.Trap as trap:
+            return _status_of(trap), b"", self._start_fuel, 0
+        status, output = self._call(instance, request, fuel)
+        spent = limit + FUEL_BEYOND_LIMIT - instance.fuel_left
+        memory_bytes = instance.memory_bytes
+        self._spare.used = instance
+        if spent > limit:
+            return "trap.fuel", b"", limit, memory_bytes
+        return status, output, spent, memory_bytes
 
-class _Instance:
-    """An instance and its exports; ``check_interface`` saw to their types."""
+    def _call(self, instance: Instance, request: bytes, fuel: int) -> tuple[ExecutionStatus, bytes]:
+        try:
+            packed = instance.call(request, self._input_start, fuel)
+        except wasmtime.Trap as trap:
+            return _status_of(trap), b""
+        if packed == REFUSED:
+            return "refused", b""
+        output = instance.output(packed, self._limits.output_bytes_max)
+        return ("trap.output", b"") if output is None else ("ok", output)
 
-    def __init__(self, store: wasmtime.Store, module: wasmtime.Module, export: str) -> None:
-        self._store = store
-        self._exports = wasmtime.Instance(store, module, []).exports(store)
-        memory, entry = self._exports["memory"], self._exports[export]
-        assert isinstance(memory, wasmtime.Memory)
-        assert isinstance(entry, wasmtime.Func)
-        self._memory = memory
-        self._entry = entry
+    def _instance(self) -> Instance:
+        """Return a new instance; its start function needs what it needed when it was loaded."""
+        return Instance(
+            self._engine,
+            self._module,
+            self._export,
+            limits=self._limits,
+            fuel=self._limits.fuel_max,
+            watchdog=self._watchdog,
+        )
 
-    @property
-    def memory_bytes(self) -> int:
-        return self._memory.data_len(self._store)
+    def instance_ahead(self) -> Instance | None:
+        """Return a new instance for a later call, unless starting it is work worth mentioning."""
+        return self._instance() if self._start_fuel <= START_FUEL_MAX else None
 
-    def input_start(self) -> int:
-        start = self._exports["input"]
-        assert isinstance(start, wasmtime.Global)
-        address: int = start.value(self._store)
-        return address & ADDRESS_MAX
-
-    def call(self, request: bytes, input_start: int) -> int:
-        self._memory.write(self._store, bytearray(request), input_start)
-        packed: int = self._entry(self._store, len(request))
-        return packed
-
-    def output(self, packed: int, bytes_max: int) -> bytes | None:
-        """Return what (address << 32 | length) points at, if it lies in memory and is allowed."""
-        start, length_bytes = (packed >> 32) & ADDRESS_MAX, packed & ADDRESS_MAX
-        end = start + length_bytes
-        if length_bytes > bytes_max or end > self.memory_bytes:
-            return None
-        return bytes(self._memory.read(self._store, start, end))
+    def _probe(self, name: str) -> tuple[int, int]:
+        """Return where requests go and what starting takes: both the same in every instance."""
+        try:
+            instance = self._instance()
+        except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
+            reason = str(error).splitlines()[0]
+            sentence = f"{name} does not start within its limits: {reason}."
+            raise PeerError("functions.module.start", sentence) from error
+        input_start = instance.input_start()
+        if input_start + self._limits.input_bytes_max > instance.memory_bytes:
+            sentence = f"{name} has no room for {self._limits.input_bytes_max} bytes at input."
+            raise PeerError("functions.module.input", sentence)
+        instance.close()
+        return input_start, instance.start_fuel
 
 
 def _status_of(trap: wasmtime.Trap) -> ExecutionStatus:

@@ -33,7 +33,9 @@ class Watchdog:
             # A daemon: it holds nothing that an ending process would have to save.
             self._thread = threading.Thread(target=self._tick, name="epochs", daemon=True)
             self._thread.start()
-        self._called.set()
+        # What is set already is cleared before the ticks that follow it, which are enough for this.
+        if not self._called.is_set():
+            self._called.set()
 
     def _tick(self) -> None:
         pause = threading.Event()

@@ -1,12 +1,11 @@
 """The requester's side of a lease: a job is booked without asking the provider."""
 
-from dataclasses import dataclass
+import msgspec
 
 from mutualedge.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Booked:
+class Booked(msgspec.Struct, frozen=True, kw_only=True):
     """The provider owes the result by the bound.
 
     Attributes:
@@ -18,8 +17,7 @@ class Booked:
     finish_bound_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotBooked:
+class NotBooked(msgspec.Struct, frozen=True, kw_only=True):
     """Why this lease cannot serve the job.
 
     Attributes:

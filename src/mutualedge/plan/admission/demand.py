@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
+import msgspec
+
 RATE_SHIFT = 32
 """Binary digits behind the point of a utilisation; rounding up costs 1 ns in 4 s of window."""
 
@@ -13,13 +15,11 @@ RATE_ONE = 1 << RATE_SHIFT
 """A utilisation of exactly one processor."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     """Every deadline holds, in the worst case that the promises allow."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotAdmitted:
+class NotAdmitted(msgspec.Struct, frozen=True, kw_only=True):
     """A deadline could be missed, or the bounds left that open.
 
     Attributes:
@@ -108,6 +108,7 @@ def first_overload(
     *,
     base_ns: int = 0,
     from_ns: int = 0,
+    until_ns: int | None = None,
     blocking: Blocking = NO_BLOCKING,
     refinements_max: int,
 ) -> Overload | None:
@@ -123,6 +124,7 @@ def first_overload(
         jobs: ``(deadline_ns, budget_ns)`` of single jobs, deadlines as distance from the start.
         base_ns: Demand that stands before everything else.
         from_ns: No instant before is looked at; positive only where a job is due.
+        until_ns: No instant from here on is looked at; None when all count.
         blocking: By deadline distance; never increasing, as its type ensures.
         refinements_max: Lines replaced by exact counts before giving up, > 0.
 
@@ -148,7 +150,8 @@ def first_overload(
         offset += rates[index] * (from_ns - since_ns)
         lines.append((from_ns - since_ns, index))
     upcoming.sort(reverse=True)
-    horizon_ns = (upcoming[0][0] if upcoming else 0) + streams.hyperperiod_ns
+    if until_ns is None:
+        until_ns = (upcoming[0][0] if upcoming else 0) + streams.hyperperiod_ns + 1
     refinement_count = 0
     while upcoming or returning:
         if returning and (not upcoming or returning[0] < upcoming[-1]):
@@ -156,7 +159,7 @@ def first_overload(
         else:
             point = upcoming.pop()
         at_ns, index = point
-        if at_ns > horizon_ns:
+        if at_ns >= until_ns:
             return None
         if index < stream_count:
             exact_ns += budgets_ns[index]

@@ -2,8 +2,9 @@
 
 from bisect import insort_right
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from itertools import pairwise
+
+import msgspec
 
 from mutualedge.errors import UsageError
 from mutualedge.plan.admission.demand import Admitted, NotAdmitted
@@ -23,15 +24,13 @@ NEVER_NS = 1 << 62
 """The deadline of what has none, in the year 2116: it delays jobs and nothing delays it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Released:
+class Released(msgspec.Struct, frozen=True, kw_only=True):
     """A promised job that now waits for the processor, with its regulated release."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotReleased:
+class NotReleased(msgspec.Struct, frozen=True, kw_only=True):
     """Why a job cannot use its reservation.
 
     Attributes:
@@ -92,7 +91,9 @@ class Processor:
                 f"Reservation '{new.key}' fits beside the others, but not beside the jobs that "
                 f"wait now; try again when they are done. {verdict.sentence}"
             )
-            return replace(verdict, code="admission.reservation.pending", sentence=sentence)
+            return msgspec.structs.replace(
+                verdict, code="admission.reservation.pending", sentence=sentence
+            )
         self._profile = profile
         self._next_releases_ns[new.key] = 0
         return verdict
@@ -110,7 +111,9 @@ class Processor:
         self._profile = profile_feasible(kept)
         del self._next_releases_ns[key]
         self._pending = [
-            replace(job, reservation_key=None) if job.reservation_key == key else job
+            msgspec.structs.replace(job, reservation_key=None)
+            if job.reservation_key == key
+            else job
             for job in self._pending
         ]
 

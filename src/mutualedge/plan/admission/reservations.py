@@ -7,6 +7,8 @@ from fractions import Fraction
 from heapq import heapify, heapreplace
 from math import lcm
 
+import msgspec
+
 from mutualedge.errors import UsageError
 from mutualedge.model import JSON_INTEGER_MAX
 from mutualedge.plan.admission.demand import (
@@ -30,8 +32,7 @@ SLACK_POINTS_MAX = 1_024
 """Entries of a profile's slack table: about 2 ms to build, once per change of the promises."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     """At most one job per period, each finished within ``deadline_ns`` of its release.
 
     Attributes:
@@ -114,8 +115,15 @@ class ReservationProfile:
         lowest_ns = self.lowest_slack_ns[index - 1]
         return lowest_ns if index < len(self.points_ns) else min(lowest_ns, self.beyond_slack_ns)
 
+    def later_slack_from_ns(self, slack_ns: int) -> int | None:
+        """Return a window length from which on all windows leave so much, None if unknown."""
+        index = bisect_left(self.later_slack_ns, slack_ns)
+        return self.points_ns[index] if index < len(self.points_ns) else None
+
     def later_slack_floor_ns(self, length_ns: int) -> int:
         """Return a lower bound on the slack of all windows at least this long."""
+        if not self.points_ns:
+            return length_ns
         index = bisect_right(self.points_ns, length_ns)
         if index == len(self.points_ns):
             line_ns = linear_slack_ns(self.rate_scaled, self.constant_scaled, length_ns)

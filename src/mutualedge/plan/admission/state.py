@@ -1,7 +1,8 @@
 """What is on a processor at one instant, as the admission tests read it."""
 
-from dataclasses import dataclass
 from operator import attrgetter
+
+import msgspec
 
 from mutualedge.errors import UsageError
 from mutualedge.model import JSON_INTEGER_MAX
@@ -11,8 +12,7 @@ deadline_of = attrgetter("deadline_ns")
 """Sort key of pending jobs; insertion to the right keeps arrival order among equal deadlines."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(msgspec.Struct, frozen=True, kw_only=True):
     """One execution that runs to completion once started.
 
     Attributes:
@@ -45,8 +45,7 @@ class Job:
             raise UsageError("admission.job.malformed", sentence)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
+class Running(msgspec.Struct, frozen=True, kw_only=True):
     """The job that has the processor, until it finishes.
 
     Attributes:
@@ -58,8 +57,7 @@ class Running:
     started_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessorSnapshot:
+class ProcessorSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an admission test looks at.
 
     Attributes:

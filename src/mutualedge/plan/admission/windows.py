@@ -1,6 +1,8 @@
 """The three kinds of window in which one more job could make a deadline be missed."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 
 from mutualedge.plan.admission.demand import (
     NotAdmitted,
@@ -230,18 +232,22 @@ def check_from_now(
         index: Which of them is new.
         now_ns: Absolute.
     """
-    needed_ns = _remaining_ns(state, now_ns) + sum([each.budget_ns for each in pending[:index]])
-    if _fits_any_history(state.profile, pending, index, needed_ns, now_ns):
+    # needed_ns[k] is due before the job k; job by job, since this is nearly all of the test.
+    needed_ns = list(
+        accumulate([each.budget_ns for each in pending], initial=_remaining_ns(state, now_ns))
+    )
+    first = _first_unsure(state.profile, pending, index, needed_ns, now_ns)
+    if first is None:
         return None
-    first_deadlines = _first_deadlines_ns(state, now_ns)
-    due = [(each.deadline_ns - now_ns, each.budget_ns) for each in pending[index:]]
-    from_ns = due[0][0]
+    stop, until_ns = _last_unsure(state.profile, pending, first, needed_ns, now_ns)
+    due = [(each.deadline_ns - now_ns, each.budget_ns) for each in pending[first:stop]]
     overload = first_overload(
         state.profile.streams,
-        first_deadlines,
+        _first_deadlines_ns(state, now_ns),
         due,
-        base_ns=needed_ns,
-        from_ns=from_ns,
+        base_ns=needed_ns[first],
+        from_ns=due[0][0],
+        until_ns=until_ns,
         refinements_max=JOB_REFINEMENTS_MAX,
     )
     return None if overload is None else _demand_refusal(overload, now_ns)
@@ -304,20 +310,45 @@ def _demand_refusal(overload: Overload, now_ns: int) -> NotAdmitted:
     return NotAdmitted(code=code, sentence=sentence, at_ns=at_ns, demand_ns=overload.demand_ns)
 
 
-def _fits_any_history(
-    profile: ReservationProfile, pending: Sequence[Job], index: int, needed_ns: int, now_ns: int
-) -> bool:
-    """Tell whether the single jobs fit even if every reservation could release right now.
+def _first_unsure(
+    profile: ReservationProfile,
+    pending: Sequence[Job],
+    index: int,
+    needed_ns: Sequence[int],
+    now_ns: int,
+) -> int | None:
+    """Return the first job that may not fit if every reservation could release right now.
 
-    Sufficient. Up to each pending deadline, the work due must not exceed the least slack that
-    reservations leave in any window at least as long.
+    Until then, the work due up to a job's deadline is within the least slack that reservations
+    leave in any window at least as long.
     """
     floor_ns = 0
-    for job in pending[index:]:
-        needed_ns += job.budget_ns
+    for first in range(index, len(pending)):
         # The floor rises with the deadline, so it is looked up only when the last one is used up.
-        if needed_ns > floor_ns:
-            floor_ns = profile.later_slack_floor_ns(job.deadline_ns - now_ns)
-            if needed_ns > floor_ns:
-                return False
-    return True
+        if needed_ns[first + 1] > floor_ns:
+            floor_ns = profile.later_slack_floor_ns(pending[first].deadline_ns - now_ns)
+            if needed_ns[first + 1] > floor_ns:
+                return first
+    return None
+
+
+def _last_unsure(
+    profile: ReservationProfile,
+    pending: Sequence[Job],
+    first: int,
+    needed_ns: Sequence[int],
+    now_ns: int,
+) -> tuple[int, int | None]:
+    """Return from which job and distance on everything fits again, None if no distance is known.
+
+    Where reservations leave as much as all jobs need, nothing can be late. Before that, fewer
+    jobs are due, which need less, and so on.
+    """
+    stop, until_ns = len(pending), None
+    while (enough_ns := profile.later_slack_from_ns(needed_ns[stop])) is not None:
+        until_ns = enough_ns
+        count = bisect_left(pending, now_ns + enough_ns, first, stop, key=deadline_of)
+        if count == stop:
+            break
+        stop = count
+    return stop, until_ns
