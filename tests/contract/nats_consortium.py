@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from nats.aio.msg import Msg
+
 from mutualedge.adapters.nats import (
     EnterpriseServer,
     HubLink,
@@ -179,6 +181,35 @@ async def consortium(folder: Path, *enterprises: EnterpriseId) -> AsyncIterator[
         yield world
 
 
+@dataclass(kw_only=True)
+class Ears:
+    """All that passes in one account on one server, replies too; answers nothing itself."""
+
+    heard: list[tuple[str, bytes]] = field(default_factory=list)
+    _more: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self, message: Msg) -> None:
+        self.heard.append((message.subject, message.data))
+        self._more.set()
+
+    async def wait_payload(self, payload: bytes) -> None:
+        """Return once this was heard, and with it all that was sent on the same way before."""
+        while payload not in self.payloads:
+            self._more.clear()
+            await self._more.wait()
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [payload for _, payload in self.heard]
+
+
+async def listen(client: NatsClient, subject: str) -> Ears:
+    """Listen from now on; once this returns the client's server knows it."""
+    ears = Ears()
+    await client._subscribe(subject, ears.take)
+    return ears
+
+
 async def echo(request: Request) -> bytes:
     return request.payload
 
@@ -188,6 +219,6 @@ async def wait_answer(client: NatsClient, subject: str, *, timeout_s: float = 10
     async with asyncio.timeout(timeout_s):
         while True:
             try:
-                return await client.request(subject, b"ping", timeout_s=0.2)
+                return await client.request(subject, b"ping", timeout_s=1.0)
             except Unreachable:
                 await asyncio.sleep(0.02)
