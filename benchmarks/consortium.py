@@ -11,9 +11,9 @@ from time import perf_counter_ns
 import msgspec
 
 from benchmarks.echo import LISTENING
-from mutualedge.adapters.nats import NatsServer, PasswordLogin, connect, start_server
+from mutualedge.adapters.nats import NatsServer, start_server
 from mutualedge.adapters.sqlite import SqliteStore
-from mutualedge.app.bus import NatsBus, serve_devices, serve_partners
+from mutualedge.app.bus import NatsBus, connect_node, serve_devices, serve_partners
 from mutualedge.app.driver import Driver, Ports
 from mutualedge.app.files import (
     STORE_FILE,
@@ -254,6 +254,10 @@ class Life:
         return self.stamps
 
 
+def _unheard(_event: str, _detail: str) -> None:
+    """Take no note of what happens to a connection: a call that needs it will say so."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Borrower:
     """The requester's side in this process: its server and store outlive its node's lives."""
@@ -271,22 +275,19 @@ class Borrower:
             has_runner: Start its runner too; a node that only borrows can do without.
         """
         life, clock_ns = Life(), steady_clock()
-        login = PasswordLogin(user="node", password=self.told.node_password)
-        async with await connect(
-            self.server.client_url, login, name=BORROWER, report=lambda _event, _detail: None
-        ) as client:
+        async with connect_node(self.told, self.server.client_url, _unheard) as connections:
             link = RunnerLink(self.told.platform, life.note)
             node = _node(self.told, self.store, clock_ns())
             ports = Ports(
                 store=self.store,
-                bus=_StampedBus(NatsBus(client), life.stamps),
+                bus=_StampedBus(NatsBus(connections.partners), life.stamps),
                 order=link.order,
                 note=life.note,
                 clock_ns=clock_ns,
             )
             life.driver = driver = Driver(_StampedCore(node, life.stamps), ports)
-            await serve_partners(client, driver, self.told.names)
-            await serve_devices(client, driver)
+            await serve_partners(connections.partners, driver, self.told.names)
+            await serve_devices(connections.devices, driver)
             tasks = [asyncio.create_task(driver.run())]
             if has_runner:
                 tasks.append(asyncio.create_task(link.run(driver.post)))

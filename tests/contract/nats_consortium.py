@@ -50,6 +50,19 @@ NAMES = tuple(EnterpriseId(name) for name in ("bakery", "harbour", "rival", "hub
 BAKERY, HARBOUR, RIVAL, HUB = NAMES
 
 
+def local_user(name: str) -> LocalUser:
+    return LocalUser(name=name, password=f"{name}-secret")
+
+
+ALONE = EnterpriseServer(
+    name="alone",
+    node_user=local_user("node"),
+    intake_user=local_user("intake"),
+    device_users=(local_user("press"), local_user("oven")),
+)
+"""An enterprise without partners; with a link it is one of a consortium."""
+
+
 class MakeToken(Protocol):
     def __call__(
         self, account: Nkey, *, user: str, name: str, now_ns: int, lifetime_ns: int
@@ -134,8 +147,7 @@ class Consortium:
             credentials=credentials_text(token, user),
             tls=self.tls(name),
         )
-        node, device = (LocalUser(name=n, password=f"{n}-secret") for n in ("node", "press"))
-        return EnterpriseServer(name=name, node_user=node, device_users=(device,), hub=link)
+        return replace(ALONE, name=name, hub=link)
 
     async def start_enterprise(self, name: EnterpriseId) -> NatsServer:
         server = await start_server(self.enterprise_settings(name), self.folder / name)

@@ -16,10 +16,8 @@ import uvloop
 from nats.aio.msg import Msg
 
 from mutualedge.adapters.nats import (
-    DEVICES_ACCOUNT,
     PAYLOAD_BYTES_MAX,
-    EnterpriseServer,
-    LocalUser,
+    NatsClient,
     Nkey,
     PasswordLogin,
     RefusedByPeer,
@@ -32,6 +30,7 @@ from mutualedge.adapters.nats import (
 from mutualedge.adapters.nats.configuration import LOG_FILE
 from mutualedge.errors import MutualEdgeError, PeerError, UsageError
 from tests.contract.nats_consortium import (
+    ALONE,
     BAKERY,
     HARBOUR,
     HUB,
@@ -42,12 +41,6 @@ from tests.contract.nats_consortium import (
     listen,
     seed,
     wait_answer,
-)
-
-ALONE = EnterpriseServer(
-    name="alone",
-    node_user=LocalUser(name="node", password="node-secret"),
-    device_users=(LocalUser(name="press", password="press-secret"),),
 )
 
 SCENARIO_S_MAX = 60
@@ -126,16 +119,17 @@ async def ask_forging(url: str, user: str, subject: str) -> bytes:
 
 @on_loop
 async def test_a_caller_cannot_claim_to_be_another(tmp_path: Path) -> None:
-    """The server overwrites what partners and devices say about who they are."""
+    """The server overwrites what a partner says about who it is; what a device says is ignored."""
     async with consortium(tmp_path, BAKERY, HARBOUR) as world:
         bakery, harbour = await world.connect(BAKERY), await world.connect(HARBOUR)
+        intake = await world.connect(HARBOUR, "intake")
         await harbour.serve("me.in.>", who_calls, max_in_flight=4, timeout_s=5)
-        await harbour.serve("me.device.>", who_calls, max_in_flight=4, timeout_s=5)
+        await intake.serve("me.device.>", who_calls, max_in_flight=4, timeout_s=5)
         await wait_answer(bakery, "me.at.harbour.x")
         partner = await ask_forging(world.servers[BAKERY].client_url, "node", "me.at.harbour.x")
         assert partner.decode() == world.accounts[BAKERY].public
         device = await ask_forging(world.servers[HARBOUR].client_url, "press", "me.device.x")
-        assert device.decode() == DEVICES_ACCOUNT
+        assert device == b""
 
 
 @on_loop
@@ -144,7 +138,8 @@ async def test_the_hub_neither_hears_devices_nor_speaks_for_them(tmp_path: Path)
     async with consortium(tmp_path) as world:
         world.leaves_confined = False
         await world.start_enterprise(BAKERY)
-        node, device = await world.connect(BAKERY), await world.connect(BAKERY, "press")
+        node, intake = await world.connect(BAKERY), await world.connect(BAKERY, "intake")
+        device = await world.connect(BAKERY, "press")
         hub = await world.connect_hub(world.accounts[HUB])
         spy = await world.connect_hub(world.accounts[BAKERY], is_confined=False)
         asked: list[bytes] = []
@@ -153,23 +148,24 @@ async def test_the_hub_neither_hears_devices_nor_speaks_for_them(tmp_path: Path)
             asked.append(request.payload)
             return b"re: " + request.payload
 
-        await node.serve("me.device.>", note, max_in_flight=4, timeout_s=5)
+        await intake.serve("me.device.>", note, max_in_flight=4, timeout_s=5)
         await node.serve("me.in.>", note, max_in_flight=4, timeout_s=5)
         await wait_answer(hub, "me.at.bakery.x")
-        unheard = await error_of(spy.request("me.device.x", b"as a device", PATIENCE_S))
-        assert unheard.code == "nats.request.no-responders"
+        for subject in ("me.device.x", "_INBOX.press.x", "_INBOX.intake.x"):
+            unheard = await error_of(spy.request(subject, b"", PATIENCE_S))
+            assert unheard.code == "nats.request.no-responders"
         ears = await listen(spy, ">")
         # The hub told the link of the ears before this passed it, so from here on they hear.
         await spy.request("me.in.x", b"to the node as a partner", timeout_s=PATIENCE_S)
         asked.clear()
-        await device.request("me.device.x", b"from the press", timeout_s=PATIENCE_S)
-        await node.request("me.device.x", b"from the node", timeout_s=PATIENCE_S)
-        await hub.request("me.at.bakery.x", b"from the hub", timeout_s=PATIENCE_S)
         # The only one who answers is the node, so an answer says that it was asked.
-        assert asked == [b"from the press", b"from the node", b"from the hub"]
+        answer = await device.request("me.device.x", b"from the press", timeout_s=PATIENCE_S)
+        assert answer == b"re: from the press"
+        await hub.request("me.at.bakery.x", b"from the hub", timeout_s=PATIENCE_S)
+        assert asked == [b"from the press", b"from the hub"]
         await node.request("me.in.x", b"last", timeout_s=PATIENCE_S)
         await ears.wait_payload(b"last")
-        assert not {b"from the press", b"from the node"} & {*ears.payloads}
+        assert not [payload for payload in ears.payloads if b"from the press" in payload]
 
 
 @on_loop
@@ -286,19 +282,43 @@ async def test_an_expelled_member_is_out_after_the_hub_restarts(tmp_path: Path) 
 
 @on_loop
 async def test_a_device_reaches_its_node_by_one_subject_only(tmp_path: Path) -> None:
-    """The node sees that a device asks; a device can neither call partners nor listen in."""
+    """A device can neither call partners, nor listen in, nor answer in its node's place."""
     async with alone(tmp_path) as world:
-        node, device = await world.connect(BAKERY), await world.connect(BAKERY, "press")
-        await node.serve("me.device.>", who_calls, max_in_flight=4, timeout_s=5)
+        node, intake = await world.connect(BAKERY), await world.connect(BAKERY, "intake")
+        device = await world.connect(BAKERY, "press")
+        await intake.serve("me.device.>", echo, max_in_flight=4, timeout_s=5)
         await node.serve("me.in.>", echo, max_in_flight=4, timeout_s=5)
-        answer = await device.request("me.device.press.reading", b"", timeout_s=PATIENCE_S)
-        assert answer == DEVICES_ACCOUNT.encode()
-        for subject in ("me.in.x", "me.at.harbour.x", "_INBOX.node.x"):
-            failure = await error_of(device.request(subject, b"", timeout_s=PATIENCE_S))
-            assert failure.code == "nats.request.forbidden"
-        for subject in (">", "_INBOX.>", "me.device.>"):
-            listening = device.serve(subject, echo, max_in_flight=1, timeout_s=5)
-            assert (await error_of(listening)).code == "nats.subscription.forbidden"
+        answer = await device.request("me.device.press.reading", b"41.7", timeout_s=PATIENCE_S)
+        assert answer == b"41.7"
+        for subject in ("me.in.x", "me.at.harbour.x", "_INBOX.intake.x", "_INBOX.oven.x"):
+            await assert_cannot_ask(device, subject)
+        for subject in (">", "_INBOX.>", "_INBOX.oven.>", "me.device.>"):
+            await assert_cannot_answer(device, subject)
+
+
+@on_loop
+async def test_towards_devices_a_node_only_answers(tmp_path: Path) -> None:
+    """What hears devices can ask nothing and hears nothing else; partners' side hears no device."""
+    async with alone(tmp_path) as world:
+        node, intake = await world.connect(BAKERY), await world.connect(BAKERY, "intake")
+        device = await world.connect(BAKERY, "press")
+        for subject in ("me.device.x", "me.in.x", "me.at.harbour.x"):
+            await assert_cannot_ask(intake, subject)
+        for subject in (">", "_INBOX.>", "_INBOX.press.>", "me.in.>"):
+            await assert_cannot_answer(intake, subject)
+        await node.serve("me.device.>", echo, max_in_flight=1, timeout_s=5)
+        failure = await error_of(device.request("me.device.x", b"", timeout_s=PATIENCE_S))
+        assert failure.code == "nats.request.no-responders"
+
+
+async def assert_cannot_ask(client: NatsClient, subject: str) -> None:
+    failure = await error_of(client.request(subject, b"", timeout_s=PATIENCE_S))
+    assert failure.code == "nats.request.forbidden"
+
+
+async def assert_cannot_answer(client: NatsClient, subject: str) -> None:
+    listening = client.serve(subject, echo, max_in_flight=1, timeout_s=5)
+    assert (await error_of(listening)).code == "nats.subscription.forbidden"
 
 
 @on_loop

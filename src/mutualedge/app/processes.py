@@ -20,7 +20,6 @@ from mutualedge.adapters.nats import (
     LocalUser,
     NatsServer,
     Nkey,
-    PasswordLogin,
     Role,
     TlsFiles,
     TokenLogin,
@@ -29,7 +28,14 @@ from mutualedge.adapters.nats import (
     start_server,
 )
 from mutualedge.adapters.sqlite import SqliteStore
-from mutualedge.app.bus import NatsBus, serve_devices, serve_partners
+from mutualedge.app.bus import (
+    INTAKE_USER,
+    NODE_USER,
+    NatsBus,
+    connect_node,
+    serve_devices,
+    serve_partners,
+)
 from mutualedge.app.devices import DEVICE_USER
 from mutualedge.app.driver import Driver, Ports
 from mutualedge.app.files import STORE_FILE, HubFile, NodeFile, TlsText, read_process_file
@@ -191,20 +197,24 @@ async def run_node(folder: Path) -> None:
                 _enterprise_server(told), folder / NATS_FOLDER, binary=_binary(told.nats_server)
             )
         )
-        login = PasswordLogin(user="node", password=told.node_password)
-        client = await stack.enter_async_context(
-            await connect(server.client_url, login, name=told.enterprise, report=_reporter(note))
+        connections = await stack.enter_async_context(
+            connect_node(told, server.client_url, _reporter(note))
         )
         link = RunnerLink(told.platform, note)
         ports = Ports(
-            store=store, bus=NatsBus(client), order=link.order, note=note, clock_ns=clock_ns
+            store=store,
+            bus=NatsBus(connections.partners),
+            order=link.order,
+            note=note,
+            clock_ns=clock_ns,
         )
         driver = Driver(node, ports)
-        await serve_partners(client, driver, told.names)
-        await serve_devices(client, driver)
+        await serve_partners(connections.partners, driver, told.names)
+        await serve_devices(connections.devices, driver)
         async with asyncio.TaskGroup() as running:
             running.create_task(_watch_bus(server))
-            running.create_task(client.wait_closed())
+            running.create_task(connections.partners.wait_closed())
+            running.create_task(connections.devices.wait_closed())
             running.create_task(link.run(driver.post))
             running.create_task(driver.run())
             _write_ready(folder, server.client_url)
@@ -213,7 +223,8 @@ async def run_node(folder: Path) -> None:
 def _enterprise_server(told: NodeFile) -> EnterpriseServer:
     return EnterpriseServer(
         name=told.enterprise,
-        node_user=LocalUser(name="node", password=told.node_password),
+        node_user=LocalUser(name=NODE_USER, password=told.node_password),
+        intake_user=LocalUser(name=INTAKE_USER, password=told.intake_password),
         device_users=(LocalUser(name=DEVICE_USER, password=told.device_password),),
         hub=HubLink(
             host=told.hub_host,

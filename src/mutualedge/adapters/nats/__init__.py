@@ -8,8 +8,6 @@ from mutualedge.adapters.nats.client import (
     connect,
 )
 from mutualedge.adapters.nats.configuration import (
-    DEVICE_SUBJECT,
-    DEVICES_ACCOUNT,
     PAYLOAD_BYTES_MAX,
     EnterpriseServer,
     HubLink,
@@ -35,8 +33,6 @@ from mutualedge.adapters.nats.service import Handler, Report, Service
 from mutualedge.adapters.nats.wire import RefusedByPeer, Request, Unreachable
 
 __all__ = [
-    "DEVICES_ACCOUNT",
-    "DEVICE_SUBJECT",
     "PAYLOAD_BYTES_MAX",
     "SERVICE_SUBJECT",
     "EnterpriseServer",

@@ -19,7 +19,7 @@ from nats.aio.client import Client, Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from mutualedge.adapters.nats.configuration import inbox_prefix
+from mutualedge.adapters.nats.configuration import INBOXES, inbox_prefix
 from mutualedge.adapters.nats.nkeys import Nkey
 from mutualedge.adapters.nats.service import Handler, Report, Service, ServiceLimits
 from mutualedge.adapters.nats.wire import (
@@ -379,7 +379,7 @@ async def connect(
 
 
 def _inbox_of(login: Login) -> str:
-    return inbox_prefix(login.user) if isinstance(login, PasswordLogin) else "_INBOX"
+    return inbox_prefix(login.user) if isinstance(login, PasswordLogin) else INBOXES
 
 
 def _choose_server(

@@ -8,6 +8,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from mutualedge.adapters.nats.configuration import PAYLOAD_BYTES_MAX
+from mutualedge.adapters.nats.credentials import SERVICE_SUBJECT
 from mutualedge.errors import MutualEdgeError, PeerError, UsageError
 
 VERSION_HEADER = "Me-Version"
@@ -22,6 +23,10 @@ CALLER_UNREADABLE = "nats.caller.unreadable"
 
 _REQUEST_INFO_HEADER = "Nats-Request-Info"
 _NO_RESPONDERS_STATUS = "503"
+
+_PARTNERS = SERVICE_SUBJECT.removesuffix(">")
+"""Only here does our server write the caller itself; elsewhere the header is the sender's word."""
+
 _CODE = re.compile(r"[a-z0-9]+([.-][a-z0-9]+){0,15}")
 
 
@@ -58,10 +63,8 @@ class Request:
     Attributes:
         subject: Where it arrived.
         payload: At most ``PAYLOAD_BYTES_MAX`` bytes.
-        caller: Account it came from, as the server states it: a partner's public account key
-            when it came through the hub, the devices' account when it came from a device; None
-            when it was sent within the handler's own account. Nobody but the operator of a
-            server on the way can forge it.
+        caller: The partner's public account key, as the server states it; None for what did not
+            come through the hub. Nobody but the operator of a server on the way can forge it.
     """
 
     subject: str
@@ -97,9 +100,9 @@ def read_request(message: Msg) -> Request | str:
         return UNVERSIONED
     if len(message.data) > PAYLOAD_BYTES_MAX:
         return TOO_LARGE
-    info = headers.get(_REQUEST_INFO_HEADER)
+    stated = headers.get(_REQUEST_INFO_HEADER) if message.subject.startswith(_PARTNERS) else None
     try:
-        caller = None if info is None else _request_info.decode(info).acc
+        caller = None if stated is None else _request_info.decode(stated).acc
     except msgspec.DecodeError:
         return CALLER_UNREADABLE
     return Request(subject=message.subject, payload=message.data, caller=caller)
