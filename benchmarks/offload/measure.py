@@ -26,9 +26,10 @@ from benchmarks.lines import Metric, Target, timed
 from benchmarks.media import fresh_folder, media
 from benchmarks.offload.floor import DiskFloor
 from benchmarks.offload.runner_alone import runner_alone
-from mutualedge.adapters.nats import PasswordLogin, Unreachable, connect, partner_subject
+from mutualedge.adapters.nats import PasswordLogin, connect, partner_subject
 from mutualedge.app.bus import NODE_USER
 from mutualedge.app.files import NodeFile, enterprise_folder, read_process_file
+from mutualedge.errors import Unreachable
 from mutualedge.functions import anomaly
 from mutualedge.model import NS_PER_MS, NS_PER_S
 from mutualedge.node.leases import BORROWED, LeaseRow

@@ -24,7 +24,6 @@ from mutualedge.adapters.nats import (
     Role,
     TlsFiles,
     TokenLogin,
-    Unreachable,
     account_token,
     activation_token,
     client_user_token,
@@ -35,6 +34,7 @@ from mutualedge.adapters.nats import (
     start_server,
 )
 from mutualedge.adapters.nats.credentials import _user_token, _Validity
+from mutualedge.errors import Unreachable
 from mutualedge.identity.certificates import (
     SpiffeIdentity,
     create_authority,

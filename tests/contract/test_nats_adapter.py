@@ -20,15 +20,19 @@ from mutualedge.adapters.nats import (
     NatsClient,
     Nkey,
     PasswordLogin,
-    RefusedByPeer,
     Request,
     Role,
-    Unreachable,
     connect,
     start_server,
 )
 from mutualedge.adapters.nats.configuration import LOG_FILE
-from mutualedge.errors import MutualEdgeError, PeerError, UsageError
+from mutualedge.errors import (
+    MutualEdgeError,
+    PeerError,
+    RefusedByPeer,
+    Unreachable,
+    UsageError,
+)
 from tests.contract.nats_consortium import (
     ALONE,
     BAKERY,

@@ -6,13 +6,12 @@ from nats.aio.msg import Msg
 
 from mutualedge.adapters.nats.configuration import PAYLOAD_BYTES_MAX
 from mutualedge.adapters.nats.wire import (
-    RefusedByPeer,
     Request,
     parse_reply,
     read_request,
     refusal_headers,
 )
-from mutualedge.errors import MutualEdgeError
+from mutualedge.errors import MutualEdgeError, RefusedByPeer
 
 
 def message(data: bytes = b"", subject: str = "me.in.x", **headers: str) -> Msg:

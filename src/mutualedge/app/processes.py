@@ -23,7 +23,6 @@ from mutualedge.adapters.nats import (
     Role,
     TlsFiles,
     TokenLogin,
-    Unreachable,
     connect,
     start_server,
 )
@@ -41,7 +40,7 @@ from mutualedge.app.driver import Driver, Ports
 from mutualedge.app.files import STORE_FILE, HubFile, NodeFile, TlsText, read_process_file
 from mutualedge.app.runner_link import RunnerLink
 from mutualedge.consortium import Hub
-from mutualedge.errors import CorruptState, MutualEdgeError
+from mutualedge.errors import CorruptState, MutualEdgeError, Unreachable
 from mutualedge.functions import parse_bundle, verify_bundle
 from mutualedge.identity import verify_trust
 from mutualedge.model import NS_PER_MS

@@ -24,11 +24,10 @@ from mutualedge.adapters.nats.nkeys import Nkey
 from mutualedge.adapters.nats.service import Handler, Report, Service, ServiceLimits
 from mutualedge.adapters.nats.wire import (
     VERSION_HEADERS,
-    Unreachable,
     check_payload,
     parse_reply,
 )
-from mutualedge.errors import MutualEdgeError, UsageError
+from mutualedge.errors import MutualEdgeError, Unreachable, UsageError
 
 CONNECT_TIMEOUT_S = 5.0
 """A local server is up in 20 ms; five seconds also cover one that is being restarted."""

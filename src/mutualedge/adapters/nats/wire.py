@@ -2,14 +2,13 @@
 
 import re
 from dataclasses import dataclass
-from typing import Self
 
 import msgspec
 from nats.aio.msg import Msg
 
 from mutualedge.adapters.nats.configuration import PAYLOAD_BYTES_MAX
 from mutualedge.adapters.nats.credentials import SERVICE_SUBJECT
-from mutualedge.errors import MutualEdgeError, PeerError, UsageError
+from mutualedge.errors import PeerError, RefusedByPeer, Unreachable, UsageError
 
 VERSION_HEADER = "Me-Version"
 REFUSAL_HEADER = "Me-Refusal"
@@ -28,32 +27,6 @@ _PARTNERS = SERVICE_SUBJECT.removesuffix(">")
 """Only here does our server write the caller itself; elsewhere the header is the sender's word."""
 
 _CODE = re.compile(r"[a-z0-9]+([.-][a-z0-9]+){0,15}")
-
-
-class Unreachable(MutualEdgeError):
-    """No answer came. Retry with the same idempotent id: what the other side did is unknown.
-
-    Only ``nats.request.no-responders`` and ``nats.request.overloaded`` say that it did nothing.
-    """
-
-
-class RefusedByPeer(MutualEdgeError):
-    """The other side answered that it will not.
-
-    Attributes:
-        reason: Its code, such as ``market.lease.expired``; chosen by the other side.
-    """
-
-    def __init__(self, code: str, sentence: str, reason: str) -> None:
-        """Take our code and sentence, and the other side's code."""
-        super().__init__(code, sentence)
-        self.reason = reason
-
-    def __reduce__(  # type: ignore[override]  # pickle takes any length
-        self,
-    ) -> tuple[type[Self], tuple[str, str, str]]:
-        """Survive pickling between processes with all fields."""
-        return type(self), (self.code, self.sentence, self.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
