@@ -29,10 +29,10 @@ from mutualedge.app.founding import HUB, Founding, found_consortium
 from mutualedge.app.local import Processes
 from mutualedge.app.processes import (
     NATS_FOLDER,
-    _enterprise_server,
-    _node,
-    _write_ready,
+    enterprise_server,
+    restore_node,
     steady_clock,
+    write_ready,
 )
 from mutualedge.app.runner_link import RunnerLink
 from mutualedge.model import (
@@ -277,7 +277,7 @@ class Borrower:
         life, clock_ns = Life(), steady_clock()
         async with connect_node(self.told, self.server.client_url, _unheard) as connections:
             link = RunnerLink(self.told.platform, life.note)
-            node = _node(self.told, self.store, clock_ns())
+            node = restore_node(self.told, self.store, clock_ns())
             ports = Ports(
                 store=self.store,
                 bus=_StampedBus(NatsBus(connections.partners), life.stamps),
@@ -310,7 +310,7 @@ async def borrower(folder: Path) -> AsyncIterator[Borrower]:
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(own / STORE_FILE))
         server = await stack.enter_async_context(
-            await start_server(_enterprise_server(told), own / NATS_FOLDER)
+            await start_server(enterprise_server(told), own / NATS_FOLDER)
         )
-        _write_ready(own, server.client_url)
+        write_ready(own, server.client_url)
         yield Borrower(told=told, folder=own, server=server, store=store)

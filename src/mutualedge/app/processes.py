@@ -86,7 +86,8 @@ def _binary(configured: str) -> Path | None:
     return Path(configured) if configured else None
 
 
-def _write_ready(folder: Path, client_url: str) -> None:
+def write_ready(folder: Path, client_url: str) -> None:
+    """Say that the process of this folder answers, and where."""
     temporary = folder / f"{READY_FILE}.new"
     temporary.write_bytes(msgspec.json.encode(Ready(pid=os.getpid(), client_url=client_url)))
     temporary.replace(folder / READY_FILE)
@@ -127,7 +128,7 @@ async def run_hub(folder: Path) -> None:
             running.create_task(_watch_bus(server))
             running.create_task(client.wait_closed())
             running.create_task(driver.run())
-            _write_ready(folder, server.client_url)
+            write_ready(folder, server.client_url)
 
 
 async def _watch_bus(server: NatsServer) -> None:
@@ -190,10 +191,10 @@ async def run_node(folder: Path) -> None:
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(folder / STORE_FILE))
         with _restoring(folder):
-            node = _node(told, store, clock_ns())
+            node = restore_node(told, store, clock_ns())
         server = await stack.enter_async_context(
             await start_server(
-                _enterprise_server(told), folder / NATS_FOLDER, binary=_binary(told.nats_server)
+                enterprise_server(told), folder / NATS_FOLDER, binary=_binary(told.nats_server)
             )
         )
         connections = await stack.enter_async_context(
@@ -216,10 +217,11 @@ async def run_node(folder: Path) -> None:
             running.create_task(connections.devices.wait_closed())
             running.create_task(link.run(driver.post))
             running.create_task(driver.run())
-            _write_ready(folder, server.client_url)
+            write_ready(folder, server.client_url)
 
 
-def _enterprise_server(told: NodeFile) -> EnterpriseServer:
+def enterprise_server(told: NodeFile) -> EnterpriseServer:
+    """Return the server of an enterprise as its process file describes it."""
     return EnterpriseServer(
         name=told.enterprise,
         node_user=LocalUser(name=NODE_USER, password=told.node_password),
@@ -235,7 +237,13 @@ def _enterprise_server(told: NodeFile) -> EnterpriseServer:
     )
 
 
-def _node(told: NodeFile, store: SqliteStore, now_ns: int) -> Node:
+def restore_node(told: NodeFile, store: SqliteStore, now_ns: int) -> Node:
+    """Return an enterprise's node as its process file and its store have it.
+
+    Raises:
+        MutualEdgeError: The trust file or the bundle does not verify.
+        DecodeError: A row of the store cannot be read.
+    """
     consortium = verify_trust(told.trust)
     return Node(
         me=consortium.member(told.enterprise),
