@@ -2,12 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
 from typing import Protocol
 
+import pytest
 from nats.aio.msg import Msg
 
 from mutualedge.adapters.nats import (
@@ -34,7 +36,7 @@ from mutualedge.adapters.nats import (
     start_server,
 )
 from mutualedge.adapters.nats.credentials import _user_token, _Validity
-from mutualedge.errors import Unreachable
+from mutualedge.errors import MutualEdgeError, Unreachable
 from mutualedge.identity.certificates import (
     SpiffeIdentity,
     create_authority,
@@ -61,6 +63,15 @@ ALONE = EnterpriseServer(
     device_users=(local_user("press"), local_user("oven")),
 )
 """An enterprise without partners; with a link it is one of a consortium."""
+
+
+SCENARIO_S_MAX = 60
+"""A scenario takes one or two seconds; this only ends one that hangs."""
+
+PATIENCE_S = 10.0
+"""For what must come: it comes in milliseconds, and on a busy machine in a second."""
+
+Scenario = Callable[[Path], Awaitable[None]]
 
 
 class MakeToken(Protocol):
@@ -234,3 +245,32 @@ async def wait_answer(client: NatsClient, subject: str, *, timeout_s: float = 10
                 return await client.request(subject, b"ping", timeout_s=1.0)
             except Unreachable:
                 await asyncio.sleep(0.02)
+
+
+def on_loop(scenario: Scenario) -> Callable[[Path], None]:
+    """Run an asynchronous test on a fresh event loop, within a minute."""
+
+    @wraps(scenario)
+    def test(tmp_path: Path) -> None:
+        async def main() -> None:
+            async with asyncio.timeout(SCENARIO_S_MAX):
+                await scenario(tmp_path)
+
+        asyncio.run(main())
+
+    return test
+
+
+@asynccontextmanager
+async def alone(folder: Path) -> AsyncIterator[Consortium]:
+    """Run one enterprise's server without a hub."""
+    async with consortium(folder) as world:
+        server = await start_server(ALONE, folder / "alone")
+        world.servers[BAKERY] = await world.stack.enter_async_context(server)
+        yield world
+
+
+async def error_of(asked: Awaitable[object]) -> MutualEdgeError:
+    with pytest.raises(MutualEdgeError) as caught:
+        await asked
+    return caught.value

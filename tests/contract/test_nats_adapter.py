@@ -4,10 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import wraps
 from pathlib import Path
 
 import nats
@@ -27,7 +24,6 @@ from mutualedge.adapters.nats import (
 )
 from mutualedge.adapters.nats.configuration import LOG_FILE
 from mutualedge.errors import (
-    MutualEdgeError,
     PeerError,
     RefusedByPeer,
     Unreachable,
@@ -38,51 +34,18 @@ from tests.contract.nats_consortium import (
     BAKERY,
     HARBOUR,
     HUB,
+    PATIENCE_S,
     RIVAL,
     Consortium,
+    alone,
     consortium,
     echo,
+    error_of,
     listen,
+    on_loop,
     seed,
     wait_answer,
 )
-
-SCENARIO_S_MAX = 60
-"""A scenario takes one or two seconds; this only ends one that hangs."""
-
-PATIENCE_S = 10.0
-"""For what must come: it comes in milliseconds, and on a busy machine in a second."""
-
-Scenario = Callable[[Path], Awaitable[None]]
-
-
-def on_loop(scenario: Scenario) -> Callable[[Path], None]:
-    """Run an asynchronous test on a fresh event loop, within a minute."""
-
-    @wraps(scenario)
-    def test(tmp_path: Path) -> None:
-        async def main() -> None:
-            async with asyncio.timeout(SCENARIO_S_MAX):
-                await scenario(tmp_path)
-
-        asyncio.run(main())
-
-    return test
-
-
-@asynccontextmanager
-async def alone(folder: Path) -> AsyncIterator[Consortium]:
-    """Run one enterprise's server without a hub."""
-    async with consortium(folder) as world:
-        server = await start_server(ALONE, folder / "alone")
-        world.servers[BAKERY] = await world.stack.enter_async_context(server)
-        yield world
-
-
-async def error_of(asked: Awaitable[object]) -> MutualEdgeError:
-    with pytest.raises(MutualEdgeError) as caught:
-        await asked
-    return caught.value
 
 
 async def wait_line(log: Path, text: str) -> None:
