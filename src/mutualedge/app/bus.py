@@ -54,6 +54,9 @@ class NodeConnections:
 async def connect_node(told: NodeFile, url: str, report: Report) -> AsyncIterator[NodeConnections]:
     """Connect a node to its own server until the block ends.
 
+    Yields:
+        Both connections.
+
     Raises:
         UsageError: The server does not know the passwords.
         Unreachable: Nothing answers there.
