@@ -11,9 +11,9 @@ from time import perf_counter_ns
 import msgspec
 
 from benchmarks.echo import LISTENING
-from mutualedge.adapters.nats import NatsServer, PasswordLogin, connect, start_server
+from mutualedge.adapters.nats import NatsServer, start_server
 from mutualedge.adapters.sqlite import SqliteStore
-from mutualedge.app.bus import NatsBus, serve_devices, serve_partners
+from mutualedge.app.bus import NatsBus, connect_node, serve_devices, serve_partners
 from mutualedge.app.driver import Driver, Ports
 from mutualedge.app.files import (
     STORE_FILE,
@@ -29,11 +29,11 @@ from mutualedge.app.founding import HUB, Founding, found_consortium
 from mutualedge.app.local import Processes
 from mutualedge.app.processes import (
     NATS_FOLDER,
-    _enterprise_server,
-    _node,
-    _write_ready,
+    enterprise_server,
+    restore_node,
     settle_memory,
     steady_clock,
+    write_ready,
 )
 from mutualedge.app.runner_link import RunnerLink
 from mutualedge.model import (
@@ -255,6 +255,10 @@ class Life:
         return self.stamps
 
 
+def _unheard(_event: str, _detail: str) -> None:
+    """Take no note of what happens to a connection: a call that needs it will say so."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Borrower:
     """The requester's side in this process: its server and store outlive its node's lives."""
@@ -272,22 +276,19 @@ class Borrower:
             has_runner: Start its runner too; a node that only borrows can do without.
         """
         life, clock_ns = Life(), steady_clock()
-        login = PasswordLogin(user="node", password=self.told.node_password)
-        async with await connect(
-            self.server.client_url, login, name=BORROWER, report=lambda _event, _detail: None
-        ) as client:
+        async with connect_node(self.told, self.server.client_url, _unheard) as connections:
             link = RunnerLink(self.told.platform, self.told.trust, life.note)
-            node = _node(self.told, self.store, clock_ns())
+            node = restore_node(self.told, self.store, clock_ns())
             ports = Ports(
                 store=self.store,
-                bus=_StampedBus(NatsBus(client), life.stamps),
+                bus=_StampedBus(NatsBus(connections.partners), life.stamps),
                 order=link.order,
                 note=life.note,
                 clock_ns=clock_ns,
             )
             life.driver = driver = Driver(_StampedCore(node, life.stamps), ports)
-            await serve_partners(client, driver, self.told.names)
-            await serve_devices(client, driver)
+            await serve_partners(connections.partners, driver, self.told.names)
+            await serve_devices(connections.devices, driver)
             tasks = [asyncio.create_task(driver.run())]
             settle_memory()
             if has_runner:
@@ -311,7 +312,7 @@ async def borrower(folder: Path) -> AsyncIterator[Borrower]:
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(own / STORE_FILE))
         server = await stack.enter_async_context(
-            await start_server(_enterprise_server(told), own / NATS_FOLDER)
+            await start_server(enterprise_server(told), own / NATS_FOLDER)
         )
-        _write_ready(own, server.client_url)
+        write_ready(own, server.client_url)
         yield Borrower(told=told, folder=own, server=server, store=store)

@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 
 from mutualedge.adapters.nats import PasswordLogin, connect
 from mutualedge.adapters.nats import Request as NatsRequest
-from mutualedge.app.bus import IN_FLIGHT_MAX
+from mutualedge.app.bus import IN_FLIGHT_MAX, NODE_USER
 from mutualedge.app.files import NodeFile, read_process_file
 from mutualedge.app.local import Processes
 
@@ -29,7 +29,7 @@ LISTENING = b"listening\n"
 async def _serve(folder: Path) -> None:
     url = Processes.ready(folder).client_url
     password = read_process_file(folder, NodeFile).node_password
-    plain = await nats.connect(url, user="node", password=password)
+    plain = await nats.connect(url, user=NODE_USER, password=password)
 
     async def respond(message: Msg) -> None:
         await message.respond(message.data)
@@ -39,7 +39,7 @@ async def _serve(folder: Path) -> None:
 
     await plain.subscribe(BARE_SUBJECT, cb=respond)
     await plain.flush()
-    login = PasswordLogin(user="node", password=password)
+    login = PasswordLogin(user=NODE_USER, password=password)
     ours = await connect(url, login, name="echo", report=lambda _event, _detail: None)
     await ours.serve(ADAPTER_SUBJECT, answer, max_in_flight=IN_FLIGHT_MAX, timeout_s=1.0)
     sys.stdout.buffer.write(LISTENING)

@@ -26,8 +26,10 @@ from benchmarks.lines import Metric, Target, timed
 from benchmarks.media import fresh_folder, media
 from benchmarks.offload.floor import DiskFloor
 from benchmarks.offload.runner_alone import runner_alone
-from mutualedge.adapters.nats import PasswordLogin, Unreachable, connect, partner_subject
+from mutualedge.adapters.nats import PasswordLogin, connect, partner_subject
+from mutualedge.app.bus import NODE_USER
 from mutualedge.app.files import NodeFile, enterprise_folder, read_process_file
+from mutualedge.errors import Unreachable
 from mutualedge.functions import anomaly
 from mutualedge.node.leases import BORROWED, LeaseRow
 from mutualedge.protocol import READINGS_MAX
@@ -133,9 +135,9 @@ async def _requests(
     """Return the bare requests: to the partner, bare and through our adapter, and to ourselves."""
     url, password = ours.server.client_url, ours.told.node_password
     await stack.enter_async_context(echo_process(ours.folder))
-    plain = await nats.connect(url, user="node", password=password)
+    plain = await nats.connect(url, user=NODE_USER, password=password)
     stack.push_async_callback(plain.close)
-    login = PasswordLogin(user="node", password=password)
+    login = PasswordLogin(user=NODE_USER, password=password)
     adapter = await stack.enter_async_context(
         await connect(url, login, name="bench", report=lambda _event, _detail: None)
     )

@@ -21,6 +21,7 @@ from benchmarks.echo import BARE_SUBJECT
 from benchmarks.lines import Metric, Target, timed
 from benchmarks.media import fresh_folder, media
 from mutualedge.adapters.nats import partner_subject
+from mutualedge.app.bus import NODE_USER
 from mutualedge.app.files import enterprise_folder
 
 LIVES = 50
@@ -64,7 +65,7 @@ async def _measure(folder: Path) -> Times:
         ours = await stack.enter_async_context(borrower(folder))
         await stack.enter_async_context(echo_process(enterprise_folder(folder, LENDER)))
         password = ours.told.node_password
-        plain = await nats.connect(ours.server.client_url, user="node", password=password)
+        plain = await nats.connect(ours.server.client_url, user=NODE_USER, password=password)
         stack.push_async_callback(plain.close)
         for number in range(WARM_UP_LIVES + LIVES):
             spans = (*await _first_call(ours), await _bare(plain))

@@ -2,11 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
 from typing import Protocol
+
+import pytest
+from nats.aio.msg import Msg
 
 from mutualedge.adapters.nats import (
     EnterpriseServer,
@@ -22,7 +26,6 @@ from mutualedge.adapters.nats import (
     Role,
     TlsFiles,
     TokenLogin,
-    Unreachable,
     account_token,
     activation_token,
     client_user_token,
@@ -33,6 +36,7 @@ from mutualedge.adapters.nats import (
     start_server,
 )
 from mutualedge.adapters.nats.credentials import _user_token, _Validity
+from mutualedge.errors import MutualEdgeError, Unreachable
 from mutualedge.identity.certificates import (
     SpiffeIdentity,
     create_authority,
@@ -46,6 +50,28 @@ from mutualedge.signing import Entropy
 HOUR_NS = 3600 * NS_PER_S
 NAMES = tuple(EnterpriseId(name) for name in ("bakery", "harbour", "rival", "hub"))
 BAKERY, HARBOUR, RIVAL, HUB = NAMES
+
+
+def local_user(name: str) -> LocalUser:
+    return LocalUser(name=name, password=f"{name}-secret")
+
+
+ALONE = EnterpriseServer(
+    name="alone",
+    node_user=local_user("node"),
+    intake_user=local_user("intake"),
+    device_users=(local_user("press"), local_user("oven")),
+)
+"""An enterprise without partners; with a link it is one of a consortium."""
+
+
+SCENARIO_S_MAX = 60
+"""A scenario takes one or two seconds; this only ends one that hangs."""
+
+PATIENCE_S = 10.0
+"""For what must come: it comes in milliseconds, and on a busy machine in a second."""
+
+Scenario = Callable[[Path], Awaitable[None]]
 
 
 class MakeToken(Protocol):
@@ -132,8 +158,7 @@ class Consortium:
             credentials=credentials_text(token, user),
             tls=self.tls(name),
         )
-        node, device = (LocalUser(name=n, password=f"{n}-secret") for n in ("node", "press"))
-        return EnterpriseServer(name=name, node_user=node, device_users=(device,), hub=link)
+        return replace(ALONE, name=name, hub=link)
 
     async def start_enterprise(self, name: EnterpriseId) -> NatsServer:
         server = await start_server(self.enterprise_settings(name), self.folder / name)
@@ -179,6 +204,35 @@ async def consortium(folder: Path, *enterprises: EnterpriseId) -> AsyncIterator[
         yield world
 
 
+@dataclass(kw_only=True)
+class Ears:
+    """All that passes in one account on one server, replies too; answers nothing itself."""
+
+    heard: list[tuple[str, bytes]] = field(default_factory=list)
+    _more: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self, message: Msg) -> None:
+        self.heard.append((message.subject, message.data))
+        self._more.set()
+
+    async def wait_payload(self, payload: bytes) -> None:
+        """Return once this was heard, and with it all that was sent on the same way before."""
+        while payload not in self.payloads:
+            self._more.clear()
+            await self._more.wait()
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [payload for _, payload in self.heard]
+
+
+async def listen(client: NatsClient, subject: str) -> Ears:
+    """Listen from now on; once this returns the client's server knows it."""
+    ears = Ears()
+    await client._subscribe(subject, ears.take)
+    return ears
+
+
 async def echo(request: Request) -> bytes:
     return request.payload
 
@@ -188,6 +242,35 @@ async def wait_answer(client: NatsClient, subject: str, *, timeout_s: float = 10
     async with asyncio.timeout(timeout_s):
         while True:
             try:
-                return await client.request(subject, b"ping", timeout_s=0.2)
+                return await client.request(subject, b"ping", timeout_s=1.0)
             except Unreachable:
                 await asyncio.sleep(0.02)
+
+
+def on_loop(scenario: Scenario) -> Callable[[Path], None]:
+    """Run an asynchronous test on a fresh event loop, within a minute."""
+
+    @wraps(scenario)
+    def test(tmp_path: Path) -> None:
+        async def main() -> None:
+            async with asyncio.timeout(SCENARIO_S_MAX):
+                await scenario(tmp_path)
+
+        asyncio.run(main())
+
+    return test
+
+
+@asynccontextmanager
+async def alone(folder: Path) -> AsyncIterator[Consortium]:
+    """Run one enterprise's server without a hub."""
+    async with consortium(folder) as world:
+        server = await start_server(ALONE, folder / "alone")
+        world.servers[BAKERY] = await world.stack.enter_async_context(server)
+        yield world
+
+
+async def error_of(asked: Awaitable[object]) -> MutualEdgeError:
+    with pytest.raises(MutualEdgeError) as caught:
+        await asked
+    return caught.value

@@ -154,6 +154,13 @@ class Plant:
         """End a process as a loss of power would."""
         self.children[name].kill()
 
+    async def kill_whole(self, name: EnterpriseId) -> None:
+        """End a process and return once its server, which dies with it, is gone too."""
+        below = [process_id for process_id, _ in descendants(self.children[name].pid)]
+        self.kill(name)
+        await self.children[name].wait()
+        await self.until(lambda: not any(map(command_of, below)), READY_TIMEOUT_S)
+
     async def stop(self, name: EnterpriseId) -> int:
         """Ask a process to end and return its exit status."""
         child = self.children[name]

@@ -12,21 +12,32 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import nats
 import pytest
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from mutualedge.adapters.nats import Nkey, TokenLogin, connect
+from mutualedge.adapters.nats import (
+    Login,
+    NatsClient,
+    Nkey,
+    PasswordLogin,
+    TokenLogin,
+    connect,
+    partner_subject,
+)
+from mutualedge.adapters.nats.configuration import DEVICE_SUBJECT
 from mutualedge.adapters.nats.credentials import _user_token, _Validity
 from mutualedge.adapters.nats.nkeys import Role
 from mutualedge.app import founding as founding_module
+from mutualedge.app.bus import INTAKE_USER, NODE_USER, PARTNER_SERVICE, PARTNER_VERB
 from mutualedge.app.founding import HUB, Founding, _Founder
 from mutualedge.model import NS_PER_S, EnterpriseId
 from tests.e2e.plant import Plant
 
 FORMS_MIN_CHARACTERS = 12
 """Shorter numbers, such as 0.0, stand in many places by chance."""
+
+PATIENCE_S = 10.0
+"""An answer on one machine takes milliseconds, or a second when it is busy."""
 
 SYSTEM_CALLS = "read,write,readv,writev,pread64,pwrite64,sendto,recvfrom,sendmsg,recvmsg"
 STRING_BYTES_MAX = 1 << 20
@@ -78,6 +89,8 @@ class Taps:
     def __init__(self, founded: Plant) -> None:
         self._founded = founded
         self._stack = AsyncExitStack()
+        self._ears: list[NatsClient] = []
+        self._ways: list[tuple[NatsClient, str]] = []
         self.heard: dict[str, list[tuple[str, bytes]]] = {}
 
     async def __aenter__(self) -> Self:
@@ -92,33 +105,51 @@ class Taps:
         await self._stack.aclose()
 
     async def tap_enterprise(self, name: EnterpriseId) -> None:
-        """Listen to everything on an enterprise's own server, as its node's user may."""
-        password = self._founded.told(name).node_password
-        url = self._founded.client_url(name)
-        bare = await nats.connect(url, user="node", password=password)
-        self._stack.push_async_callback(bare.close)
-        await self._listen(bare, name)
+        """Listen on an enterprise's own server to all that the node's users may hear."""
+        told, url = self._founded.told(name), self._founded.client_url(name)
+        node = PasswordLogin(user=NODE_USER, password=told.node_password)
+        intake = PasswordLogin(user=INTAKE_USER, password=told.intake_password)
+        await self._listen(await self._connect(url, node), ">", name)
+        await self._listen(await self._connect(url, intake), DEVICE_SUBJECT, name)
 
     async def tap_hub(self, account_of: EnterpriseId) -> None:
         """Listen to everything one enterprise's account carries on the hub's server."""
+        await self._listen(await self._connect_hub(account_of), ">", f"hub/{account_of}")
+        subject = partner_subject(account_of, PARTNER_VERB)
+        way = PARTNER_SERVICE if account_of == HUB else subject
+        self._ways.append((await self._connect_hub(HUB), way))
+
+    async def hear_out(self) -> None:
+        """Return once all that was sent so far is heard, and all that will be sent would be.
+
+        Over each tapped link goes a question and comes its answer: the ears' interest went before
+        the one, what was to hear before the other.
+        """
+        for client, subject in self._ways:
+            await client.request(subject, b"nothing", PATIENCE_S)
+        for client in self._ears:
+            await client._flush()
+
+    async def _connect_hub(self, account_of: EnterpriseId) -> NatsClient:
         founder = RecordingFounder.last
         assert founder is not None, "the founding was not recorded"
         user = Nkey(Role.USER, bytes(32))
         validity = _Validity(now_ns=time.time_ns(), lifetime_ns=3600 * NS_PER_S)
         token = _user_token(founder.bus.accounts[account_of], user.public, "tap", {}, validity)
-        login = TokenLogin(token=token, key=user)
-        client = await connect(self._founded.client_url(HUB), login, name="tap", report=print)
-        await self._stack.enter_async_context(client)
-        await self._listen(client._connection, f"hub/{account_of}")
+        return await self._connect(self._founded.client_url(HUB), TokenLogin(token=token, key=user))
 
-    async def _listen(self, bare: Client, place: str) -> None:
-        heard = self.heard[place] = []
+    async def _connect(self, url: str, login: Login) -> NatsClient:
+        client = await connect(url, login, name="tap", report=print)
+        return await self._stack.enter_async_context(client)
 
-        async def note(message: Msg) -> None:
+    async def _listen(self, client: NatsClient, subject: str, place: str) -> None:
+        heard = self.heard.setdefault(place, [])
+
+        def note(message: Msg) -> None:
             heard.append((message.subject, message.data))
 
-        await bare.subscribe(">", cb=note)
-        await bare.flush()
+        await client._subscribe(subject, note)
+        self._ears.append(client)
 
     def all_bytes(self, place: str) -> bytes:
         return b"\n".join(subject.encode() + b" " + data for subject, data in self.heard[place])

@@ -16,7 +16,7 @@ from mutualedge.adapters.nats import (
     connect,
     partner_subject,
 )
-from mutualedge.app.bus import DEVICE_SERVICE, PARTNER_VERB
+from mutualedge.app.bus import DEVICE_SERVICE, NODE_USER, PARTNER_VERB
 from mutualedge.app.devices import DEVICE_USER, connect_device
 from mutualedge.app.files import PROCESS_FILE, STORE_FILE, HubFile, read_process_file
 from mutualedge.app.founding import HUB, found_consortium
@@ -32,7 +32,7 @@ from mutualedge.protocol import (
     parse_reply,
 )
 from tests.e2e.command_line import Ended, mutualedge
-from tests.e2e.plant import BAKERY, HARBOUR, Plant, founding, plant
+from tests.e2e.plant import BAKERY, HARBOUR, Plant, founding, plant, start_all
 
 pytestmark = pytest.mark.e2e
 
@@ -135,10 +135,8 @@ def test_a_partner_cannot_speak_as_a_device(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with plant(tmp_path / "trial") as founded:
-            await founded.start(HUB)
-            await asyncio.gather(founded.start(BAKERY), founded.start(HARBOUR))
-            await founded.wait_note(HARBOUR, "command.answered")
-            login = PasswordLogin(user="node", password=founded.told(HARBOUR).node_password)
+            await start_all(founded)
+            login = PasswordLogin(user=NODE_USER, password=founded.told(HARBOUR).node_password)
             url = founded.client_url(HARBOUR)
             async with await connect(url, login, name="harbour", report=print) as partner:
                 subject = partner_subject(BAKERY, PARTNER_VERB)

@@ -68,8 +68,7 @@ def test_cut_off_from_the_hub_a_node_serves_and_settles_later(tmp_path: Path) ->
             await start_all(founded)
             async with await founded.connect_device() as device:
                 assert (await wait_offloaded(device)).placed == HARBOUR
-                founded.kill(HUB)
-                await founded.children[HUB].wait()
+                await founded.kill_whole(HUB)
                 codes = await while_cut_off(device)
                 assert codes
                 assert codes <= CUT_OFF_CODES

@@ -6,18 +6,17 @@ from nats.aio.msg import Msg
 
 from mutualedge.adapters.nats.configuration import PAYLOAD_BYTES_MAX
 from mutualedge.adapters.nats.wire import (
-    RefusedByPeer,
     Request,
     parse_reply,
     read_request,
     refusal_headers,
 )
-from mutualedge.errors import MutualEdgeError
+from mutualedge.errors import MutualEdgeError, RefusedByPeer
 
 
-def message(data: bytes = b"", **headers: str) -> Msg:
+def message(data: bytes = b"", subject: str = "me.in.x", **headers: str) -> Msg:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Msg(_client=Client(), subject="me.in.x", data=data, headers=named or None)
+    return Msg(_client=Client(), subject=subject, data=data, headers=named or None)
 
 
 def test_a_request_carries_the_account_the_server_states() -> None:
@@ -27,6 +26,13 @@ def test_a_request_carries_the_account_the_server_states() -> None:
     assert stated == Request(subject="me.in.x", payload=b"x", caller="ABC")
     own = read_request(message(b"x", Me_Version="1"))
     assert own == Request(subject="me.in.x", payload=b"x", caller=None)
+
+
+@pytest.mark.parametrize("info", ['{"acc":"ABC"}', "forged"])
+def test_who_did_not_come_through_the_hub_cannot_name_itself(info: str) -> None:
+    """Where no server overwrites the header, it is not read at all."""
+    arrived = read_request(message(subject="me.device.x", Me_Version="1", Nats_Request_Info=info))
+    assert arrived == Request(subject="me.device.x", payload=b"", caller=None)
 
 
 @pytest.mark.parametrize(

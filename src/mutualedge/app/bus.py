@@ -1,10 +1,13 @@
 """Requests over NATS: which subject reaches whom with what, and messages to bytes and back."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-from mutualedge.adapters.nats import NatsClient, partner_subject
+from mutualedge.adapters.nats import NatsClient, PasswordLogin, Report, connect, partner_subject
 from mutualedge.adapters.nats import Request as NatsRequest
 from mutualedge.app.driver import Driver
+from mutualedge.app.files import NodeFile
 from mutualedge.errors import PeerError
 from mutualedge.model import NS_PER_S, EnterpriseId
 from mutualedge.protocol import (
@@ -23,11 +26,48 @@ PARTNER_VERB = "ask"
 PARTNER_SERVICE = "me.in.ask"
 DEVICE_SERVICE = "me.device.reading"
 
+NODE_USER = "node"
+INTAKE_USER = "intake"
+"""The node twice on its own server: once towards partners, once towards devices."""
+
 IN_FLIGHT_MAX = 512
 """Requests of others handled at once; one more is refused so that its sender knows."""
 
 ANSWER_TIMEOUT_S = 30.0
 """Longest a request of others may take; every step inside has a shorter limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConnections:
+    """A node's connections to its own server; each sees one account, so nothing crosses.
+
+    Attributes:
+        partners: In the account that is linked to the hub.
+        devices: In the account that is linked to nothing.
+    """
+
+    partners: NatsClient
+    devices: NatsClient
+
+
+@asynccontextmanager
+async def connect_node(told: NodeFile, url: str, report: Report) -> AsyncIterator[NodeConnections]:
+    """Connect a node to its own server until the block ends.
+
+    Yields:
+        Both connections.
+
+    Raises:
+        UsageError: The server does not know the passwords.
+        Unreachable: Nothing answers there.
+    """
+    node = PasswordLogin(user=NODE_USER, password=told.node_password)
+    intake = PasswordLogin(user=INTAKE_USER, password=told.intake_password)
+    async with (
+        await connect(url, node, name=NODE_USER, report=report) as partners,
+        await connect(url, intake, name=INTAKE_USER, report=report) as devices,
+    ):
+        yield NodeConnections(partners=partners, devices=devices)
 
 
 class NatsBus:

@@ -94,7 +94,8 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bundle: The function bundle it runs, as it travels.
         platform: Secret of the simulated machine, handed to the runner.
         names: Enterprise of each account key on the hub's server.
-        node_password: Of the node's own user on its server.
+        node_password: Of the node's user on its server, towards partners.
+        intake_password: Of the node's user on its server, towards devices.
         device_password: Of its devices' user.
         leaf_credentials: With which its server links to the hub.
         client_port: On which its server listens for devices; 0 for any free one.
@@ -113,6 +114,7 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     collateral: bytes
     names: dict[str, EnterpriseName]
     node_password: str
+    intake_password: str
     device_password: str
     leaf_credentials: str
     tls: TlsText

@@ -250,6 +250,7 @@ class _Founder:
             collateral=platform.collateral,
             names=self.bus.names,
             node_password=self.entropy.draw().hex(),
+            intake_password=self.entropy.draw().hex(),
             device_password=self.entropy.draw().hex(),
             leaf_credentials=self.bus.leaf_credentials(name, user),
             tls=self.tls(name, "leaf"),

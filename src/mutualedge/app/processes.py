@@ -21,22 +21,27 @@ from mutualedge.adapters.nats import (
     LocalUser,
     NatsServer,
     Nkey,
-    PasswordLogin,
     Role,
     TlsFiles,
     TokenLogin,
-    Unreachable,
     connect,
     start_server,
 )
 from mutualedge.adapters.sqlite import SqliteStore
-from mutualedge.app.bus import NatsBus, serve_devices, serve_partners
+from mutualedge.app.bus import (
+    INTAKE_USER,
+    NODE_USER,
+    NatsBus,
+    connect_node,
+    serve_devices,
+    serve_partners,
+)
 from mutualedge.app.devices import DEVICE_USER
 from mutualedge.app.driver import Driver, Ports
 from mutualedge.app.files import STORE_FILE, HubFile, NodeFile, TlsText, read_process_file
 from mutualedge.app.runner_link import RunnerLink
 from mutualedge.consortium import Hub
-from mutualedge.errors import CorruptState, MutualEdgeError
+from mutualedge.errors import CorruptState, MutualEdgeError, Unreachable
 from mutualedge.functions import parse_bundle, verify_bundle
 from mutualedge.identity import verify_trust
 from mutualedge.model import NS_PER_MS
@@ -96,7 +101,8 @@ def _binary(configured: str) -> Path | None:
     return Path(configured) if configured else None
 
 
-def _write_ready(folder: Path, client_url: str) -> None:
+def write_ready(folder: Path, client_url: str) -> None:
+    """Say that the process of this folder answers, and where."""
     temporary = folder / f"{READY_FILE}.new"
     temporary.write_bytes(msgspec.json.encode(Ready(pid=os.getpid(), client_url=client_url)))
     temporary.replace(folder / READY_FILE)
@@ -138,7 +144,7 @@ async def run_hub(folder: Path) -> None:
             running.create_task(client.wait_closed())
             running.create_task(driver.run())
             settle_memory()
-            _write_ready(folder, server.client_url)
+            write_ready(folder, server.client_url)
 
 
 async def _watch_bus(server: NatsServer) -> None:
@@ -201,36 +207,42 @@ async def run_node(folder: Path) -> None:
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(folder / STORE_FILE))
         with _restoring(folder):
-            node = _node(told, store, clock_ns())
+            node = restore_node(told, store, clock_ns())
         server = await stack.enter_async_context(
             await start_server(
-                _enterprise_server(told), folder / NATS_FOLDER, binary=_binary(told.nats_server)
+                enterprise_server(told), folder / NATS_FOLDER, binary=_binary(told.nats_server)
             )
         )
-        login = PasswordLogin(user="node", password=told.node_password)
-        client = await stack.enter_async_context(
-            await connect(server.client_url, login, name=told.enterprise, report=_reporter(note))
+        connections = await stack.enter_async_context(
+            connect_node(told, server.client_url, _reporter(note))
         )
         link = RunnerLink(told.platform, told.trust, note)
         ports = Ports(
-            store=store, bus=NatsBus(client), order=link.order, note=note, clock_ns=clock_ns
+            store=store,
+            bus=NatsBus(connections.partners),
+            order=link.order,
+            note=note,
+            clock_ns=clock_ns,
         )
         driver = Driver(node, ports)
-        await serve_partners(client, driver, told.names)
-        await serve_devices(client, driver)
+        await serve_partners(connections.partners, driver, told.names)
+        await serve_devices(connections.devices, driver)
         async with asyncio.TaskGroup() as running:
             running.create_task(_watch_bus(server))
-            running.create_task(client.wait_closed())
+            running.create_task(connections.partners.wait_closed())
+            running.create_task(connections.devices.wait_closed())
             running.create_task(link.run(driver.post))
             running.create_task(driver.run())
             settle_memory()
-            _write_ready(folder, server.client_url)
+            write_ready(folder, server.client_url)
 
 
-def _enterprise_server(told: NodeFile) -> EnterpriseServer:
+def enterprise_server(told: NodeFile) -> EnterpriseServer:
+    """Return the server of an enterprise as its process file describes it."""
     return EnterpriseServer(
         name=told.enterprise,
-        node_user=LocalUser(name="node", password=told.node_password),
+        node_user=LocalUser(name=NODE_USER, password=told.node_password),
+        intake_user=LocalUser(name=INTAKE_USER, password=told.intake_password),
         device_users=(LocalUser(name=DEVICE_USER, password=told.device_password),),
         hub=HubLink(
             host=told.hub_host,
@@ -242,7 +254,13 @@ def _enterprise_server(told: NodeFile) -> EnterpriseServer:
     )
 
 
-def _node(told: NodeFile, store: SqliteStore, now_ns: int) -> Node:
+def restore_node(told: NodeFile, store: SqliteStore, now_ns: int) -> Node:
+    """Return an enterprise's node as its process file and its store have it.
+
+    Raises:
+        MutualEdgeError: The trust file or the bundle does not verify.
+        DecodeError: A row of the store cannot be read.
+    """
     consortium = verify_trust(told.trust)
     return Node(
         me=consortium.member(told.enterprise),

@@ -1,12 +1,16 @@
 """The error tree: one branch per cause that a caller treats differently."""
 
+from typing import Self
+
 __all__ = [
     "AttestationFailed",
     "CorruptState",
     "LedgerUnavailable",
     "MutualEdgeError",
     "PeerError",
+    "RefusedByPeer",
     "RefusedByPolicy",
+    "Unreachable",
     "UsageError",
 ]
 
@@ -39,6 +43,31 @@ class AttestationFailed(MutualEdgeError):
 
 class PeerError(MutualEdgeError):
     """The other party sent something it must not send: its fault, and provably so where signed."""
+
+
+class RefusedByPeer(MutualEdgeError):
+    """The other party answered that it will not: its right, and asking again needs another reason.
+
+    Attributes:
+        reason: Its code, such as ``market.lease.expired``; chosen by the other party.
+    """
+
+    def __init__(self, code: str, sentence: str, reason: str) -> None:
+        super().__init__(code, sentence)
+        self.reason = reason
+
+    def __reduce__(  # type: ignore[override]  # pickle takes any length
+        self,
+    ) -> tuple[type[Self], tuple[str, str, str]]:
+        """Survive pickling between processes with all fields."""
+        return type(self), (self.code, self.sentence, self.reason)
+
+
+class Unreachable(MutualEdgeError):
+    """No answer came. Retry with the same idempotent id: what the other party did is unknown.
+
+    Only ``nats.request.no-responders`` and ``nats.request.overloaded`` say that it did nothing.
+    """
 
 
 class UsageError(MutualEdgeError):

@@ -8,8 +8,6 @@ from mutualedge.adapters.nats.client import (
     connect,
 )
 from mutualedge.adapters.nats.configuration import (
-    DEVICE_SUBJECT,
-    DEVICES_ACCOUNT,
     PAYLOAD_BYTES_MAX,
     EnterpriseServer,
     HubLink,
@@ -32,11 +30,9 @@ from mutualedge.adapters.nats.credentials import (
 from mutualedge.adapters.nats.nkeys import Nkey, Role, parse_public
 from mutualedge.adapters.nats.server import NatsServer, find_binary, start_server
 from mutualedge.adapters.nats.service import Handler, Report, Service
-from mutualedge.adapters.nats.wire import RefusedByPeer, Request, Unreachable
+from mutualedge.adapters.nats.wire import Request
 
 __all__ = [
-    "DEVICES_ACCOUNT",
-    "DEVICE_SUBJECT",
     "PAYLOAD_BYTES_MAX",
     "SERVICE_SUBJECT",
     "EnterpriseServer",
@@ -50,14 +46,12 @@ __all__ = [
     "Nkey",
     "Partner",
     "PasswordLogin",
-    "RefusedByPeer",
     "Report",
     "Request",
     "Role",
     "Service",
     "TlsFiles",
     "TokenLogin",
-    "Unreachable",
     "account_token",
     "activation_token",
     "client_user_token",

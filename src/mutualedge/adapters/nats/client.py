@@ -19,17 +19,17 @@ from nats import errors
 from nats.aio.client import Client, Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.aio.transport import TcpTransport
 
-from mutualedge.adapters.nats.configuration import inbox_prefix
+from mutualedge.adapters.nats.configuration import INBOXES, inbox_prefix
 from mutualedge.adapters.nats.nkeys import Nkey
 from mutualedge.adapters.nats.service import Handler, Report, Service, ServiceLimits
 from mutualedge.adapters.nats.wire import (
     VERSION_HEADERS,
-    Unreachable,
     check_payload,
     parse_reply,
 )
-from mutualedge.errors import MutualEdgeError, UsageError
+from mutualedge.errors import MutualEdgeError, Unreachable, UsageError
 
 CONNECT_TIMEOUT_S = 5.0
 """A local server is up in 20 ms; five seconds also cover one that is being restarted."""
@@ -55,6 +55,9 @@ OUTBOUND_BYTES_MAX = 8 << 20
 
 FLUSH_TIMEOUT_S = 5.0
 """A server that does not read for so long is as good as gone."""
+
+CLOSE_TIMEOUT_S = 2.0
+"""A server that reads takes the last bytes in milliseconds; another one does not keep us."""
 
 _VIOLATION = re.compile(
     r'permissions violation for (?P<act>publish|subscription) to "(?P<subject>[^"]*)"'
@@ -87,6 +90,8 @@ class TokenLogin:
 
 Login = PasswordLogin | TokenLogin
 
+_Outcome = asyncio.Future[Msg | MutualEdgeError]
+
 
 class _Tap(asyncio.Future[Msg]):
     """What nats-py takes for a one-shot future and calls for every message it reads."""
@@ -101,7 +106,7 @@ class _Tap(asyncio.Future[Msg]):
 
 class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
-    outcome: asyncio.Future[Msg | MutualEdgeError]
+    outcome: _Outcome
 
     def settle(self, outcome: Msg | MutualEdgeError) -> None:
         if not self.outcome.done():
@@ -177,7 +182,11 @@ class NatsClient:
         timer = loop.call_later(timeout_s, waiting.expire, timeout_s)
         try:
             await self._publish(
-                subject, payload, reply=self._inbox + token, headers=VERSION_HEADERS
+                subject,
+                payload,
+                reply=self._inbox + token,
+                headers=VERSION_HEADERS,
+                given_up=waiting.outcome,
             )
             outcome = await waiting.outcome
         finally:
@@ -231,13 +240,24 @@ class NatsClient:
         self._is_closing = True
         while self._services:
             await self._services.pop().stop(drain_timeout_s=drain_timeout_s)
-        task = asyncio.current_task()
-        cancellations = task.cancelling() if task is not None else 0
-        await self._connection.close()
-        self._fail_waiting("this client was closed")
-        self._closed.set()
-        if task is not None and task.cancelling() > cancellations:
-            raise asyncio.CancelledError  # nats-py swallows one that arrives while it closes
+        closing = asyncio.create_task(self._connection.close())  # swallows cancellations of its own
+        try:
+            await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
+        finally:
+            await self._end(closing)
+            self._fail_waiting("this client was closed")
+            self._closed.set()
+
+    async def _end(self, closing: asyncio.Task[None]) -> None:
+        """Cut the connection if it still waits for a server that does not read."""
+        transport = self._connection._transport  # noqa: SLF001 - nats-py itself waits for ever
+        writer = transport._io_writer if isinstance(transport, TcpTransport) else None  # noqa: SLF001
+        if not closing.done() and writer is not None:
+            writer.transport.abort()
+        await asyncio.wait({closing})
+        failure = closing.exception()
+        if failure is not None:
+            self._report("connection.failed", str(failure) or repr(failure))
 
     async def _open(self, url: str, timeout_s: float) -> None:
         password = self._login if isinstance(self._login, PasswordLogin) else None
@@ -285,29 +305,64 @@ class NatsClient:
     async def _subscribe(self, subject: str, deliver: Callable[[Msg], None]) -> Subscription:
         try:
             subscription = await self._connection.subscribe(subject, future=_Tap(deliver))
+        except errors.Error as error:
+            raise _untransmitted(error, subject) from error
+        try:
+            await self._confirm(subject)
+        except BaseException:
+            if not self._connection.is_closed:
+                await subscription.unsubscribe()  # or it would come back with the connection
+            raise
+        return subscription
+
+    async def _confirm(self, subject: str) -> None:
+        """Return once the server has read a subscription and had nothing against it."""
+        try:
             await self._flush()  # nats-py's PING overtakes what it has queued, so the first
             await self._flush()  # answer says only that the queue was written; the second, read
         except errors.Error as error:
             raise _untransmitted(error, subject) from error
         if subject.lower() in self._forbidden:
             self._forbidden.discard(subject.lower())
-            await subscription.unsubscribe()
             sentence = f"The server does not let '{self._name}' answer '{subject}'."
             raise UsageError("nats.subscription.forbidden", sentence)
-        return subscription
 
     async def _publish(
-        self, subject: str, payload: bytes, *, reply: str = "", headers: dict[str, str]
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        reply: str = "",
+        headers: dict[str, str],
+        given_up: _Outcome | None = None,
     ) -> None:
+        """Send, after what waits for the socket; not at all once it is given up."""
         try:
             while self._connection.pending_data_size > OUTBOUND_BYTES_MAX:
-                await self._flush()
+                await self._flush(given_up)
+                if given_up is not None and given_up.done():
+                    return
             await self._connection.publish(subject, payload, reply, headers)
         except errors.Error as error:
             raise _untransmitted(error, subject) from error
 
-    async def _flush(self) -> None:
-        await self._connection.flush(FLUSH_TIMEOUT_S)  # type: ignore[arg-type]  # any number
+    async def _flush(self, given_up: _Outcome | None = None) -> None:
+        """Return once the server has read what was written, or nobody waits for that any more.
+
+        nats-py's own flush cancels the future that it waits for when it is given up, and its read
+        loop ends when the server's answer to such a one arrives.
+        """
+        if not self._connection.is_connected:
+            raise errors.ConnectionClosedError
+        pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        await self._connection._send_ping(pong)  # noqa: SLF001 - there is no other way to ask
+        awaited: list[asyncio.Future[bool] | _Outcome] = [pong]
+        awaited += [] if given_up is None else [given_up]
+        done, _ = await asyncio.wait(
+            awaited, timeout=FLUSH_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not done:
+            raise errors.FlushTimeoutError
 
     def _take_reply(self, message: Msg) -> None:
         waiting = self._waiting.get(message.subject[len(self._inbox) :])
@@ -379,7 +434,7 @@ async def connect(
 
 
 def _inbox_of(login: Login) -> str:
-    return inbox_prefix(login.user) if isinstance(login, PasswordLogin) else "_INBOX"
+    return inbox_prefix(login.user) if isinstance(login, PasswordLogin) else INBOXES
 
 
 def _choose_server(

@@ -34,9 +34,14 @@ RECONNECT_S = 1
 DEVICE_SUBJECT = "me.device.>"
 """What devices ask of their own node; it never leaves the enterprise."""
 
+INBOXES = "_INBOX"
+
 NODE_ACCOUNT = "node"
+"""What passes between partners: the one account that the hub is linked to."""
+
 DEVICES_ACCOUNT = "devices"
-"""Local accounts: only the node's is linked to the hub, and devices reach it by one subject."""
+"""What passes between devices and their node. Nothing leads from here to another account, so who
+has every right at the hub has none here: neither readings nor results pass its link."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +96,10 @@ class HubServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalUser:
-    """A user of an enterprise's own server, confined to some subjects and its own inbox."""
+    """A user of an enterprise's own server; what it may do there follows from what it is."""
 
     name: str
     password: str = field(repr=False)
-    publish: tuple[str, ...] = (DEVICE_SUBJECT,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +118,16 @@ class EnterpriseServer:
 
     Attributes:
         name: Server name in logs and to peers.
-        node_user: The node's own process; its ``publish`` is not limited.
-        device_users: Devices and gateways, each confined.
+        node_user: The node as its partners' partner; alone in the linked account.
+        intake_user: The node as its devices' server: hears them and answers, nothing else.
+        device_users: Devices and gateways: each asks its node and hears its own answers.
         hub: None for an enterprise on its own.
         client_port: 0 for any free one.
     """
 
     name: str
     node_user: LocalUser
+    intake_user: LocalUser
     device_users: tuple[LocalUser, ...] = ()
     hub: HubLink | None = None
     client_port: int = 0
@@ -129,7 +135,12 @@ class EnterpriseServer:
     def files(self, folder: Path) -> dict[str, bytes]:
         """Return the contents of the server's files by name; paths inside point to the folder."""
         base = _base(folder, self.name, self.client_port)
-        base["accounts"] = _accounts(self.node_user, self.device_users)
+        base["accounts"] = {
+            NODE_ACCOUNT: {"users": [_login(self.node_user)]},
+            DEVICES_ACCOUNT: {
+                "users": [_answering(self.intake_user), *map(_asking, self.device_users)]
+            },
+        }
         base["authorization"] = {"timeout": AUTHENTICATION_TIMEOUT_S}
         if self.hub is None:
             return _files(None, base)
@@ -138,8 +149,6 @@ class EnterpriseServer:
             "account": NODE_ACCOUNT,
             "credentials": str(folder / "leaf.creds"),
             "tls": {**_tls(folder), "handshake_first": True},
-            "deny_imports": [DEVICE_SUBJECT],
-            "deny_exports": [DEVICE_SUBJECT],
         }
         base["leafnodes"] = {"remotes": [remote], "reconnect": RECONNECT_S}
         return _files(self.hub.tls, base) | {"leaf.creds": self.hub.credentials.encode()}
@@ -147,25 +156,27 @@ class EnterpriseServer:
 
 def inbox_prefix(user: str) -> str:
     """Return where replies to a local user go; nobody else may listen there."""
-    return f"_INBOX.{user}"
+    return f"{INBOXES}.{user}"
 
 
-def _accounts(node: LocalUser, devices: tuple[LocalUser, ...]) -> dict[str, object]:
-    calls = {"service": DEVICE_SUBJECT, "accounts": [DEVICES_ACCOUNT]}
-    calling = {"service": {"account": NODE_ACCOUNT, "subject": DEVICE_SUBJECT}}
-    node_login = {"user": node.name, "password": node.password}
-    return {
-        NODE_ACCOUNT: {"users": [node_login], "exports": [calls]},
-        DEVICES_ACCOUNT: {"users": [*map(_confined, devices)], "imports": [calling]},
-    }
+def _login(user: LocalUser) -> dict[str, object]:
+    return {"user": user.name, "password": user.password}
 
 
-def _confined(user: LocalUser) -> dict[str, object]:
+def _asking(device: LocalUser) -> dict[str, object]:
+    return _confined(device, publish=DEVICE_SUBJECT)
+
+
+def _answering(intake: LocalUser) -> dict[str, object]:
+    return _confined(intake, DEVICE_SUBJECT, publish=f"{INBOXES}.>")
+
+
+def _confined(user: LocalUser, *subscribe: str, publish: str) -> dict[str, object]:
     permissions = {
-        "publish": {"allow": list(user.publish)},
-        "subscribe": {"allow": [f"{inbox_prefix(user.name)}.>"]},
+        "publish": {"allow": [publish]},
+        "subscribe": {"allow": [*subscribe, f"{inbox_prefix(user.name)}.>"]},
     }
-    return {"user": user.name, "password": user.password, "permissions": permissions}
+    return {**_login(user), "permissions": permissions}
 
 
 def _base(folder: Path, name: str, client_port: int) -> dict[str, object]:

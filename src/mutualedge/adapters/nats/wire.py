@@ -1,13 +1,13 @@
 """Requests and replies on NATS: a version header, an explicit outcome, an authentic caller."""
 
 import re
-from typing import Self
 
 import msgspec
 from nats.aio.msg import Msg
 
 from mutualedge.adapters.nats.configuration import PAYLOAD_BYTES_MAX
-from mutualedge.errors import MutualEdgeError, PeerError, UsageError
+from mutualedge.adapters.nats.credentials import SERVICE_SUBJECT
+from mutualedge.errors import PeerError, RefusedByPeer, Unreachable, UsageError
 
 VERSION_HEADER = "Me-Version"
 REFUSAL_HEADER = "Me-Refusal"
@@ -21,33 +21,11 @@ CALLER_UNREADABLE = "nats.caller.unreadable"
 
 _REQUEST_INFO_HEADER = "Nats-Request-Info"
 _NO_RESPONDERS_STATUS = "503"
+
+_PARTNERS = SERVICE_SUBJECT.removesuffix(">")
+"""Only here does our server write the caller itself; elsewhere the header is the sender's word."""
+
 _CODE = re.compile(r"[a-z0-9]+([.-][a-z0-9]+){0,15}")
-
-
-class Unreachable(MutualEdgeError):
-    """No answer came. Retry with the same idempotent id: what the other side did is unknown.
-
-    Only ``nats.request.no-responders`` and ``nats.request.overloaded`` say that it did nothing.
-    """
-
-
-class RefusedByPeer(MutualEdgeError):
-    """The other side answered that it will not.
-
-    Attributes:
-        reason: Its code, such as ``market.lease.expired``; chosen by the other side.
-    """
-
-    def __init__(self, code: str, sentence: str, reason: str) -> None:
-        """Take our code and sentence, and the other side's code."""
-        super().__init__(code, sentence)
-        self.reason = reason
-
-    def __reduce__(  # type: ignore[override]  # pickle takes any length
-        self,
-    ) -> tuple[type[Self], tuple[str, str, str]]:
-        """Survive pickling between processes with all fields."""
-        return type(self), (self.code, self.sentence, self.reason)
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,10 +34,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         subject: Where it arrived.
         payload: At most ``PAYLOAD_BYTES_MAX`` bytes.
-        caller: Account it came from, as the server states it: a partner's public account key
-            when it came through the hub, the devices' account when it came from a device; None
-            when it was sent within the handler's own account. Nobody but the operator of a
-            server on the way can forge it.
+        caller: The partner's public account key, as the server states it; None for what did not
+            come through the hub. Nobody but the operator of a server on the way can forge it.
     """
 
     subject: str
@@ -95,9 +71,9 @@ def read_request(message: Msg) -> Request | str:
         return UNVERSIONED
     if len(message.data) > PAYLOAD_BYTES_MAX:
         return TOO_LARGE
-    info = headers.get(_REQUEST_INFO_HEADER)
+    stated = headers.get(_REQUEST_INFO_HEADER) if message.subject.startswith(_PARTNERS) else None
     try:
-        caller = None if info is None else _request_info.decode(info).acc
+        caller = None if stated is None else _request_info.decode(stated).acc
     except msgspec.DecodeError:
         return CALLER_UNREADABLE
     return Request(subject=message.subject, payload=message.data, caller=caller)
