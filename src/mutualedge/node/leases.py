@@ -77,6 +77,7 @@ class MeterAccount:
         calls: Records after it, by sequence number.
         batch: The runner's last batch.
         is_asking: A request for a voucher is under way.
+        is_refused: The requester's last answer to one was no.
     """
 
     meter_key: bytes
@@ -85,6 +86,7 @@ class MeterAccount:
     calls: dict[int, MeteredCall] = field(default_factory=dict)
     batch: Envelope | None = None
     is_asking: bool = False
+    is_refused: bool = False
 
     @property
     def meter(self) -> KeyId:
