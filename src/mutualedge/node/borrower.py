@@ -345,7 +345,8 @@ class Borrower:
         for lease in tuple(self.leases.values()):
             on_ledger = self._books.ledger.lease(lease.lease_id)
             if on_ledger is not None:
-                self._payer.check_claim(lease)
+                link = self.links.get(lease.lease_id)
+                self._payer.check_claim(lease, link.awaited_count if link is not None else 0)
             outcome = self._books.outcome(self._opening[lease.lease_id])
             refused = on_ledger is None and outcome is not None and not outcome.is_done
             if refused or (on_ledger is not None and on_ledger.is_resolved):

@@ -84,7 +84,7 @@ class Requester:
                     lease=lease,
                     link=link,
                     invocation=invocation,
-                    record=link.seal(invocation, request),
+                    record=_seal(lease, link, invocation, request),
                     deadline_ns=deadline_ns,
                     on_result=on_result,
                 )
@@ -159,6 +159,7 @@ class Requester:
                     at_ns=self._station.now_ns,
                 ),
             )
+        account.unreplied -= 1
         link.forget(verified.invocation)
         return Served(response=response, status=verified.status, provider=lease.terms.provider)
 
@@ -181,3 +182,10 @@ class Requester:
             sentence = "A late reply came for a lease we do not hold."
             raise PeerError("market.lease.unknown", sentence)
         self._take(lease, link, late.record)
+
+
+def _seal(lease: HeldLease, link: Link, invocation: InvocationId, request: bytes) -> bytes:
+    """Return the record of a call, which from now on has no reply."""
+    if not link.awaits(invocation):
+        lease.accounts[link.meter].unreplied += 1
+    return link.seal(invocation, request)
