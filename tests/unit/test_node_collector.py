@@ -10,6 +10,7 @@ from mutualedge.protocol import (
     AskOffer,
     AskStatement,
     AskVoucher,
+    FinishSession,
     Refused,
     RepliesMissing,
     Reply,
@@ -249,6 +250,26 @@ def test_results_the_requester_has_are_paid_however_late_it_is_asked() -> None:
     assert on_ledger is not None
     assert on_ledger.status is LeaseStatus.SETTLED
     assert on_ledger.posted_microcredits == (HALF_WINDOW + 1) * CALL_MICROCREDITS
+
+
+def test_a_session_that_was_never_finished_does_not_hold_back_the_statement() -> None:
+    """Candy accepted a meter key that died before forge had its opening voucher; it owes nothing."""
+    world = open_world()
+    for number in range(HALF_WINDOW):
+        world.read(number)
+    world.holding = (FinishSession, AskOffer)
+    world.forge.lose_runner()
+    world.forge.start_runner()
+    world.read(98)
+    world.run(2_000)
+    world.forge.lose_runner()
+    world.time_out(*world.held[-1])
+    assert [len(side.lease.accounts) for side in (world.candy, world.forge)] == [2, 1]
+    lease_id, terms = world.forge.lease.lease_id, world.forge.lease.terms
+    world.run((terms.ends_ns - world.now_ns) / NS_PER_MS + GRACE_MS)
+    on_ledger = world.hub.hub.ledger.lease(lease_id)
+    assert on_ledger is not None
+    assert on_ledger.status is LeaseStatus.SETTLED
 
 
 def test_a_position_never_goes_back() -> None:
