@@ -18,6 +18,8 @@ from mutualedge.adapters.nats import (
     HubLink,
     HubServer,
     LocalUser,
+    Login,
+    NatsClient,
     NatsServer,
     Nkey,
     PasswordLogin,
@@ -110,9 +112,7 @@ async def run_hub(folder: Path) -> None:
             )
         )
         login = TokenLogin(token=told.client_token, key=Nkey(Role.USER, told.client_seed))
-        client = await stack.enter_async_context(
-            await connect(server.client_url, login, name="hub", report=_reporter(note))
-        )
+        client = await stack.enter_async_context(await _connected(server, login, "hub", note))
         ports = Ports(
             store=store, bus=NatsBus(client), order=_no_runner, note=note, clock_ns=steady_clock()
         )
@@ -123,6 +123,17 @@ async def run_hub(folder: Path) -> None:
             running.create_task(client.wait_closed())
             running.create_task(driver.run())
             _write_ready(folder, server.client_url)
+
+
+async def _connected(
+    server: NatsServer, login: Login, name: str, note: Callable[[Note], None]
+) -> NatsClient:
+    """Return a connection to our own server, or say at once that the server ended meanwhile."""
+    async with asyncio.TaskGroup() as trying:
+        watching = trying.create_task(_watch_bus(server))
+        client = await connect(server.client_url, login, name=name, report=_reporter(note))
+        watching.cancel()
+    return client
 
 
 async def _watch_bus(server: NatsServer) -> None:
@@ -193,7 +204,7 @@ async def run_node(folder: Path) -> None:
         )
         login = PasswordLogin(user="node", password=told.node_password)
         client = await stack.enter_async_context(
-            await connect(server.client_url, login, name=told.enterprise, report=_reporter(note))
+            await _connected(server, login, told.enterprise, note)
         )
         link = RunnerLink(told.platform, note)
         ports = Ports(
