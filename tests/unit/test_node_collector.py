@@ -253,7 +253,7 @@ def test_results_the_requester_has_are_paid_however_late_it_is_asked() -> None:
 
 
 def test_a_session_that_was_never_finished_does_not_hold_back_the_statement() -> None:
-    """Candy accepted a meter key that died before forge had its opening voucher; it owes nothing."""
+    """Candy accepted a meter key that died before forge had its opening voucher: nothing owed."""
     world = open_world()
     for number in range(HALF_WINDOW):
         world.read(number)

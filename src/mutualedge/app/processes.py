@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
-import structlog
 import uvloop
 
 from mutualedge.adapters.nats import (
@@ -40,7 +39,7 @@ from mutualedge.consortium import Hub
 from mutualedge.errors import CorruptState, MutualEdgeError
 from mutualedge.functions import parse_bundle, verify_bundle
 from mutualedge.identity import verify_trust
-from mutualedge.model import NS_PER_MS
+from mutualedge.model import NS_PER_MS, format_instant
 from mutualedge.node import Borrowing, Lending, Node, NodeKeys, NodeSettings
 from mutualedge.protocol import Note, Order
 from mutualedge.signing import Entropy, SigningKey
@@ -62,13 +61,15 @@ def steady_clock() -> Callable[[], int]:
     return lambda: time.monotonic_ns() + offset_ns
 
 
-def _noter() -> Callable[[Note], None]:
-    structlog.configure(
-        processors=[structlog.processors.JSONRenderer()],
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-    )
-    log = structlog.get_logger()
-    return lambda note: log.info(note.name, **dict(note.fields))
+def _noter(clock_ns: Callable[[], int]) -> Callable[[Note], None]:
+    """Return what prints a note as one line of JSON, with its time."""
+
+    def write(note: Note) -> None:
+        line = {"at": format_instant(clock_ns()), "event": note.name, **dict(note.fields)}
+        sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+        sys.stdout.buffer.flush()
+
+    return write
 
 
 def _tls(text: TlsText) -> TlsFiles:
@@ -101,7 +102,8 @@ async def run_hub(folder: Path) -> None:
         UsageError: The folder's file, store or port cannot be used.
     """
     told = read_process_file(folder, HubFile)
-    note = _noter()
+    clock_ns = steady_clock()
+    note = _noter(clock_ns)
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(folder / STORE_FILE))
         with _restoring(folder):
@@ -114,7 +116,7 @@ async def run_hub(folder: Path) -> None:
         login = TokenLogin(token=told.client_token, key=Nkey(Role.USER, told.client_seed))
         client = await stack.enter_async_context(await _connected(server, login, "hub", note))
         ports = Ports(
-            store=store, bus=NatsBus(client), order=_no_runner, note=note, clock_ns=steady_clock()
+            store=store, bus=NatsBus(client), order=_no_runner, note=note, clock_ns=clock_ns
         )
         driver = Driver(hub, ports)
         await serve_partners(client, driver, told.names)
@@ -192,7 +194,8 @@ async def run_node(folder: Path) -> None:
         UsageError: The folder's file, store or port cannot be used.
     """
     told = read_process_file(folder, NodeFile)
-    note, clock_ns = _noter(), steady_clock()
+    clock_ns = steady_clock()
+    note = _noter(clock_ns)
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(folder / STORE_FILE))
         with _restoring(folder):
