@@ -16,7 +16,7 @@ from mutualedge.errors import MutualEdgeError
 from mutualedge.model import DeviceId, EnterpriseId
 from mutualedge.node.logbook import CheckpointRow
 from mutualedge.protocol import Write
-from tests.e2e.chaos import rage
+from tests.e2e.chaos import ROLES, rage
 from tests.e2e.plant import (
     BAKERY,
     HARBOUR,
@@ -33,25 +33,19 @@ pytestmark = pytest.mark.e2e
 
 KILLS = 100
 SEED = 20
-STORM_S_MAX = 150.0
-SLACK_S = 90.0
-"""Other tests run on the same processors at the same time."""
-
 OFFLOADED_MIN = 20
 """A storm in which the harbour hardly worked would prove nothing."""
 
 
-@pytest.mark.slow
 def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     """Whatever is killed at whatever moment: all that was acknowledged is accounted for, once."""
     outcome = asyncio.run(rage(tmp_path / "trial", KILLS, SEED))
     assert outcome.broken == []
     assert outcome.audit == "proved"
     assert sum(outcome.killed.values()) >= KILLS
-    assert {name.split()[0] for name in outcome.killed} == {"bakery", "harbour", "hub"}
+    assert set(outcome.killed) == ROLES
     assert outcome.devices["offloaded"] >= OFFLOADED_MIN
     assert outcome.posted_microcredits > 0
-    assert outcome.elapsed_s <= STORM_S_MAX + SLACK_S
 
 
 def child_of(founded: Plant, name: EnterpriseId, program: str) -> int:
