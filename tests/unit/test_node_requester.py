@@ -227,6 +227,16 @@ def test_a_late_result_is_first_while_the_reading_is_scored_here() -> None:
     assert (counts.offloaded, counts.local) == (1, 0)
 
 
+def test_two_devices_cannot_share_an_invocation() -> None:
+    """The second is told at once, and the first still gets its result."""
+    world = open_world()
+    first = world.candy.ask(reading_of(1, "a"))
+    second = world.candy.ask(reading_of(1, "b", remaining_ms=REMAINING_MS + PERIOD_MS))
+    assert code_of(world.candy.replies[second]) == "market.call.in-flight"
+    world.run(100)
+    assert isinstance(world.candy.replies[first], ReadingScored)
+
+
 def lost_reply(world: World, remaining_ms: int) -> int:
     """Have forge execute a call whose reply gets lost; return who asked for it."""
     world.holding = (Call,)
