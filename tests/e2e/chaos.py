@@ -45,8 +45,8 @@ DEADLINES_S = (0.4, 1.2)
 REPEATS_MAX = 5
 REPEAT_AFTER_S = 0.2
 
-BURST_MAX = 10
-PAUSE_STARTS_MAX = 0.5
+BURST_MAX = 12
+PAUSE_STARTS_MAX = 0.4
 """Kills come in bursts, most of them while something still recovers from the kill before."""
 
 RECOVERY_STARTS_MAX = 8.0
