@@ -233,7 +233,11 @@ class NatsClient:
             await self._services.pop().stop(drain_timeout_s=drain_timeout_s)
         task = asyncio.current_task()
         cancellations = task.cancelling() if task is not None else 0
-        await self._connection.close()
+        try:
+            await self._connection.close()
+        except RuntimeError as error:
+            # It flushes what is pending into a transport that uvloop closed: the server died first.
+            self._report("connection.failed", str(error))
         self._fail_waiting("this client was closed")
         self._closed.set()
         if task is not None and task.cancelling() > cancellations:
