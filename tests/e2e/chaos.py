@@ -27,6 +27,7 @@ from mutualedge.protocol import ReadingScored
 from tests.e2e.plant import (
     BAKERY,
     HARBOUR,
+    READY_TIMEOUT_S,
     Plant,
     descendants,
     kill_process,
@@ -54,7 +55,7 @@ WORK_STARTS_MAX = 1.0
 """Between two bursts the harbour works again, if it can, for up to so long.
 
 All three are in starts: the time from a process's beginning until it answers, as this machine
-needed it for the first. A busy machine starts slowly, and kills at a fixed pace would then find
+needed it for the latest. A busy machine starts slowly, and kills at a fixed pace would then find
 nothing but processes that are starting.
 """
 
@@ -73,12 +74,12 @@ LAST_WORDS = (
 """Its server ended, or its server or runner did while it started them."""
 
 
-def storm_s_max(kills: int, start_s: float) -> float:
+def storm_s_max(kills: int) -> float:
     """Return the longest a storm lasts: each kill a burst of its own, each pause the longest."""
-    return kills * start_s * (RECOVERY_STARTS_MAX + WORK_STARTS_MAX + PAUSE_STARTS_MAX)
+    return kills * READY_TIMEOUT_S * (RECOVERY_STARTS_MAX + WORK_STARTS_MAX + PAUSE_STARTS_MAX)
 
 
-def dispute_window_ms(kills: int, start_s: float) -> int:
+def dispute_window_ms(kills: int) -> int:
     """Return how long after its end a lease can be claimed: until the storm is surely over.
 
     A claim is owed its answer only if ledger and claimant are up together once in the window. The
@@ -86,7 +87,7 @@ def dispute_window_ms(kills: int, start_s: float) -> int:
     its end; nor does the product. A shorter window would measure the machine, and what a claim
     that comes too late loses is the simulation's to judge: it kills by simulated time.
     """
-    return round((storm_s_max(kills, start_s) + SETTLE_TIMEOUT_S) * 1000)
+    return round((storm_s_max(kills) + SETTLE_TIMEOUT_S) * 1000)
 
 
 @dataclass(slots=True)
@@ -141,7 +142,9 @@ class Storm:
             status = await self.founded.children[name].wait()
             self.ended[name, status] += 1
             await asyncio.sleep(RESTART_AFTER_S)
-            await self.founded.spawn(name)
+            begun_s = time.monotonic()
+            if await self.founded.wait_ready(name, await self.founded.spawn(name)):
+                self.start_s = time.monotonic() - begun_s
 
     async def blow(self, kills: int) -> None:
         """Kill so many processes."""
@@ -215,8 +218,10 @@ async def rage(folder: Path, kills: int, seed: int) -> Outcome:
     started_s = time.monotonic()
     chance = random.Random(seed)
     async with plant(folder, lease_ms=LEASE_MS) as founded:
-        start_s = await timed_start(founded)
-        tell_bakery(founded, dispute_window_ms(kills, start_s))
+        tell_bakery(founded, kills)
+        begun_s = time.monotonic()
+        await founded.start(HUB)
+        start_s = time.monotonic() - begun_s
         await start_nodes(founded)
         storm = Storm(founded, chance, load := Load(), start_s)
         async with await founded.connect_device() as client, asyncio.TaskGroup() as running:
@@ -234,20 +239,13 @@ async def rage(folder: Path, kills: int, seed: int) -> Outcome:
         return judged(founded, storm, load, seed, time.monotonic() - started_s)
 
 
-async def timed_start(founded: Plant) -> float:
-    """Start the hub and return how long that took."""
-    begun_s = time.monotonic()
-    await founded.start(HUB)
-    return time.monotonic() - begun_s
-
-
-def tell_bakery(founded: Plant, window_ms: int) -> None:
+def tell_bakery(founded: Plant, kills: int) -> None:
     """Let it reserve much for its own jobs, and be found by its devices after a restart."""
     told = founded.told(BAKERY)
     timing = msgspec.structs.replace(
         told.timing,
         job_budget_ms=JOB_BUDGET_MS,
-        dispute_window_ms=Milliseconds(window_ms),
+        dispute_window_ms=Milliseconds(dispute_window_ms(kills)),
     )
     port = _free_port()
     founded.tell(BAKERY, msgspec.structs.replace(told, timing=timing, client_port=port))
