@@ -299,6 +299,37 @@ def test_a_required_layer_that_is_missing_ends_the_start() -> None:
         assert ours.recv(1) == b""
 
 
+@needs_bubblewrap
+def test_a_start_that_was_killed_is_repeated_behind_the_same_walls(tmp_path: Path) -> None:
+    """A wall is given up because it does not stand here, not because its builder was shot."""
+    with confined_probe(killed_first(tmp_path, times=2)) as probe:
+        assert probe.process.report.missing == ()
+        assert probe.process.report.layers[-1] == "bubblewrap"
+
+
+def test_a_start_that_is_always_killed_fails(tmp_path: Path) -> None:
+    """No runner is better than one with fewer walls than this machine offers."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        with pytest.raises(UsageError) as failed:
+            spawn_runner(ARGV, theirs.fileno(), bubblewrap=killed_first(tmp_path, times=9))
+        assert failed.value.code == "isolation.start.failed"
+
+
+def killed_first(folder: Path, times: int) -> Path:
+    """Return a bwrap that is killed so often before it becomes the installed one."""
+    script = folder / "bwrap"
+    script.write_text(
+        "#!/bin/sh\n"
+        f"for each in $(seq {times}); do\n"
+        f'  if mkdir "{folder}/killed-$each" 2>/dev/null; then kill -9 $$; fi\n'
+        "done\n"
+        f'exec {find_bubblewrap()} "$@"\n'
+    )
+    script.chmod(0o755)
+    return script
+
+
 def test_a_bwrap_that_does_not_exist_is_reported() -> None:
     """A configured path without a program is a missing layer with its reason, not a crash."""
     with confined_probe(Path("/nowhere/bwrap")) as probe:

@@ -502,6 +502,25 @@ async def test_wrong_password_and_missing_server_are_told_apart(tmp_path: Path) 
         assert (await error_of(trying)).code == "nats.connection.timeout"
 
 
+def test_closing_after_the_server_died_is_no_fault_of_ours(tmp_path: Path) -> None:
+    """What was still to be sent is lost with the connection; the process ends as it meant to."""
+
+    async def main() -> None:
+        async with asyncio.timeout(20), alone(tmp_path) as world:
+            client = await world.connect(BAKERY)
+            connection = client._connection
+            assert connection._transport is not None
+            connection._transport.close()  # type: ignore[no-untyped-call]  # theirs has none
+            await asyncio.sleep(0)
+            connection._pending, connection._pending_data_size = [b"PING"], 4
+            await client.close()
+            assert not client.is_connected
+            assert client._closed.is_set()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+
+
 @on_loop
 async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     """Port taken, binary missing, settings refused and too slow have their own codes."""

@@ -1,7 +1,10 @@
 """What every store of rows must do, and what the one on disk must do besides."""
 
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -123,6 +126,28 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     with SqliteStore(path) as next_one:
         next_one.commit([put("k", b"1")])
         assert next_one.get("b", "k") == b"1"
+
+
+def test_the_lock_of_a_killed_process_is_waited_for(tmp_path: Path) -> None:
+    """Its child, not yet become another program, holds a copy for a moment after its death."""
+    path = tmp_path / "node.db"
+    child = subprocess.Popen([sys.executable, "-c", KILLED_WHILE_FORKING, path])
+    assert child.wait(20) == -signal.SIGKILL
+    with SqliteStore(path) as next_one:
+        assert next_one.get("b", "k") == b"1"
+
+
+KILLED_WHILE_FORKING = """
+import os, signal, sys, time
+from mutualedge.adapters.sqlite import SqliteStore
+from mutualedge.protocol import Write
+store = SqliteStore(__import__("pathlib").Path(sys.argv[1]))
+store.commit([Write(bucket="b", key="k", value=b"1")])
+if os.fork() == 0:
+    time.sleep(0.3)
+    os._exit(0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_a_reader_beside_the_writer_sees_commits(tmp_path: Path) -> None:

@@ -195,6 +195,11 @@ async def plant(folder: Path, *, lease_ms: int = 4_000) -> AsyncIterator[Plant]:
 async def start_all(founded: Plant) -> None:
     """Start hub and nodes and return once the bakery has a session at the harbour."""
     await founded.start(HUB)
+    await start_nodes(founded)
+
+
+async def start_nodes(founded: Plant) -> None:
+    """Start both nodes and return once the bakery has a session at the harbour."""
     await asyncio.gather(founded.start(BAKERY), founded.start(HARBOUR))
     await founded.wait_note(BAKERY, "session.opened")
 

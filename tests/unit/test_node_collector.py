@@ -3,13 +3,14 @@
 import msgspec
 import pytest
 
-from mutualedge.ledger import Claim, Command
+from mutualedge.ledger import Claim, Command, LeaseStatus
 from mutualedge.meter import ChainPosition, Voucher
 from mutualedge.model import NS_PER_MS, Digest, Microcredits
 from mutualedge.protocol import (
     AskOffer,
     AskStatement,
     AskVoucher,
+    FinishSession,
     Refused,
     RepliesMissing,
     Reply,
@@ -207,6 +208,68 @@ def test_a_claim_holds_vouchers_and_the_runners_batch_beyond_them() -> None:
     assert on_ledger is not None
     assert on_ledger.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
     assert on_ledger.claimed_microcredits == (HALF_WINDOW + 1) * CALL_MICROCREDITS
+
+
+def test_calls_nobody_can_prove_do_not_hold_back_the_statement() -> None:
+    """Their runner died unsigned and their requester restarted: both sign what is left."""
+    world = open_world()
+    for number in range(HALF_WINDOW):
+        world.read(number)
+    world.holding = (AskVoucher, AskOffer)
+    world.read(99)
+    world.forge.lose_runner()
+    world.candy.restart()
+    world.holding = (AskOffer,)
+    lease_id, terms = world.forge.lease.lease_id, world.forge.lease.terms
+    world.run((terms.ends_ns - world.now_ns) / NS_PER_MS + GRACE_MS)
+    assert world.forge.noted("voucher.refused")[-1]["code"] == "meter.voucher.unproved"
+    on_ledger = world.hub.hub.ledger.lease(lease_id)
+    assert on_ledger is not None
+    assert on_ledger.status is LeaseStatus.SETTLED
+    assert on_ledger.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
+
+
+def test_results_the_requester_has_are_paid_however_late_it_is_asked() -> None:
+    """Cut off beyond the grace it still signs for what it received; only a no ends the asking."""
+    world = open_world()
+    for number in range(HALF_WINDOW):
+        world.read(number)
+    world.holding = (AskVoucher, AskStatement, AskOffer)
+    world.read(99)
+    world.forge.lose_runner()
+    lease_id, terms = world.forge.lease.lease_id, world.forge.lease.terms
+    end_ns = terms.ends_ns + 2 * GRACE_MS * NS_PER_MS
+    while world.now_ns < end_ns:
+        world.run(1_000)
+        for sender, ask in world.held:
+            world.time_out(sender, ask)
+        world.held.clear()
+    world.holding = (AskOffer,)
+    world.run(GRACE_MS)
+    on_ledger = world.hub.hub.ledger.lease(lease_id)
+    assert on_ledger is not None
+    assert on_ledger.status is LeaseStatus.SETTLED
+    assert on_ledger.posted_microcredits == (HALF_WINDOW + 1) * CALL_MICROCREDITS
+
+
+def test_a_session_that_was_never_finished_does_not_hold_back_the_statement() -> None:
+    """Candy accepted a meter key that died before forge had its opening voucher: nothing owed."""
+    world = open_world()
+    for number in range(HALF_WINDOW):
+        world.read(number)
+    world.holding = (FinishSession, AskOffer)
+    world.forge.lose_runner()
+    world.forge.start_runner()
+    world.read(98)
+    world.run(2_000)
+    world.forge.lose_runner()
+    world.time_out(*world.held[-1])
+    assert [len(side.lease.accounts) for side in (world.candy, world.forge)] == [2, 1]
+    lease_id, terms = world.forge.lease.lease_id, world.forge.lease.terms
+    world.run((terms.ends_ns - world.now_ns) / NS_PER_MS + GRACE_MS)
+    on_ledger = world.hub.hub.ledger.lease(lease_id)
+    assert on_ledger is not None
+    assert on_ledger.status is LeaseStatus.SETTLED
 
 
 def test_a_position_never_goes_back() -> None:

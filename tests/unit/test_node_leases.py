@@ -13,6 +13,7 @@ from mutualedge.node.leases import LeaseRow
 from mutualedge.protocol import (
     Accepted,
     AskOffer,
+    AskStatement,
     LeaseSigned,
     OfferMade,
     OpenSession,
@@ -205,6 +206,26 @@ def test_a_lease_is_renewed_before_it_ends() -> None:
     assert last.terms.starts == first.terms.ends
     world.run(4_000)
     assert world.candy.node.snapshot().sessions >= 1
+
+
+def test_no_lease_is_asked_for_while_the_ledger_would_refuse_it() -> None:
+    """One that is over and unsigned blocks the next: the provider is not made to reserve for it."""
+    world = open_world()
+    world.holding = (AskOffer, AskStatement)
+    world.run(LEASE_MS)
+    world.held.clear()
+    world.candy.restart()
+    world.holding = (AskStatement,)
+    before = len(world.candy.asked(ProposeLease))
+    world.run(GRACE_MS + 2_000)
+    assert len(world.candy.asked(ProposeLease)) == before
+    assert world.candy.noted("lease.not_opened") == []
+    for sender, ask in world.held:
+        world.time_out(sender, ask)
+    world.holding = ()
+    world.run(GRACE_MS)
+    assert len(world.candy.asked(ProposeLease)) == before + 1
+    assert world.candy.node.snapshot().sessions == 1
 
 
 def test_a_settled_lease_is_let_go_by_both() -> None:

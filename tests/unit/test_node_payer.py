@@ -1,5 +1,7 @@
 """Paying: only what is ours, priced right, received or proved, and once."""
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
@@ -21,6 +23,7 @@ from mutualedge.protocol import (
     CallDone,
     FinishSession,
     LateReply,
+    ReadingScored,
     RepliesMissing,
     StatementSigned,
     VoucherSigned,
@@ -45,6 +48,7 @@ from tests.unit.node_world import (
     founded,
     invocation_of,
     open_world,
+    reading_of,
     sealed_call,
 )
 
@@ -351,13 +355,27 @@ def test_a_vanished_provider_is_paid_what_was_signed() -> None:
     assert lease.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
 
 
-def claimed_world(extra_calls: int) -> World:
-    """Return a world whose provider claims this many calls beyond the voucher, batch in hand."""
+def claimed_world(
+    extra_calls: int,
+    *,
+    prepare: Callable[[World], None] = lambda _world: None,
+    restart: bool = False,
+) -> World:
+    """Return a world whose provider claims this many calls beyond the voucher, batch in hand.
+
+    Args:
+        extra_calls: Claimed beyond the voucher; one of them was answered.
+        prepare: What happens before that one.
+        restart: Whether candy restarts after it.
+    """
     world = open_world()
     for number in range(HALF_WINDOW):
         world.read(number)
     world.holding = (AskOffer, AskStatement, AskVoucher)
-    world.read(99)
+    prepare(world)
+    assert isinstance(world.read(99), ReadingScored)
+    if restart:
+        world.candy.restart()
     lease = world.forge.lease
     (account,) = lease.accounts.values()
     runner = world.forge.runner
@@ -396,6 +414,57 @@ def test_a_true_claim_is_not_contradicted() -> None:
     assert lease is not None
     assert lease.status is LeaseStatus.CLAIMED
     assert lease.pending_microcredits > 0
+
+
+def test_a_claim_is_not_contradicted_after_our_restart() -> None:
+    """What we received before is forgotten; what the attested runner signed is not."""
+    world = claimed_world(extra_calls=1, restart=True)
+    assert world.candy.noted("claim.contradicted") == []
+    lease = world.hub.hub.ledger.lease(world.lease_id)
+    assert lease is not None
+    assert lease.status is LeaseStatus.CLAIMED
+    assert lease.pending_microcredits == CALL_MICROCREDITS
+
+
+def test_after_our_restart_a_claim_costs_at_most_w() -> None:
+    """The ledger bounds what we can no longer check ourselves."""
+    world = claimed_world(extra_calls=WINDOW_CALLS + 1, restart=True)
+    assert world.candy.noted("claim.contradicted") == []
+    lease = world.hub.hub.ledger.lease(world.lease_id)
+    assert lease is not None
+    assert lease.pending_microcredits == 0
+
+
+def test_a_claimed_call_whose_session_is_gone_is_not_contradicted() -> None:
+    """Its runner died with the reply: nobody withholds it, and the batch proves its execution."""
+    world = claimed_world(extra_calls=2, prepare=lambda world: lose_session(world, 98))
+    assert world.candy.noted("claim.contradicted") == []
+
+
+def test_a_claimed_call_whose_result_is_withheld_is_contradicted() -> None:
+    """The session lives, so the provider could hand us the result it wants to be paid for."""
+    world = claimed_world(extra_calls=2, prepare=lambda world: send_in_vain(world, 98))
+    assert len(world.candy.noted("claim.contradicted")) == 1
+
+
+def send_in_vain(world: World, number: int) -> None:
+    """Have candy send a call that gets no reply."""
+    before, world.holding = world.holding, (*world.holding, Call)
+    world.candy.ask(reading_of(number))
+    world.settle()
+    while world.held and isinstance(world.held[-1][1].request, Call):
+        world.time_out(*world.held.pop())
+        world.settle()
+    world.holding = before
+    world.run(PERIOD_MS)
+
+
+def lose_session(world: World, number: int) -> None:
+    """Have candy send a call that gets no reply, and its session end with the runner's word."""
+    send_in_vain(world, number)
+    link = world.candy.node._borrower.links[world.lease_id]
+    world.candy.node._borrower.drop_link(world.lease_id, link)
+    world.run(3_000)
 
 
 def test_the_accounts_key_is_the_appraised_one() -> None:

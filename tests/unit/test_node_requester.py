@@ -23,6 +23,7 @@ from tests.unit.node_world import (
     LEASE_MS,
     PERIOD_MS,
     REMAINING_MS,
+    WINDOW_MS,
     World,
     code_of,
     joined_world,
@@ -150,6 +151,100 @@ def test_each_try_leaves_time_for_the_next() -> None:
     timeouts_ns = [ask.timeout_ns for ask in world.candy.sent if isinstance(ask.request, Call)]
     assert len(timeouts_ns) == RETRIES_MAX
     assert sum(timeouts_ns) <= REMAINING_MS * NS_PER_MS
+
+
+def test_a_late_reply_answers_the_device_that_still_waits() -> None:
+    """The result that comes with the request for a voucher is the one it asked for."""
+    world = open_world()
+    ask_id = lost_reply(world, remaining_ms=3 * WINDOW_MS)
+    assert ask_id not in world.candy.replies
+    world.run(WINDOW_MS)
+    scored = world.candy.replies[ask_id]
+    assert isinstance(scored, ReadingScored)
+    assert scored.placed == FORGE
+    world.holding = ()
+    world.run(3 * WINDOW_MS)
+    assert len(world.candy.asked(Call)) == 1
+    assert world.candy.node.snapshot().readings.offloaded == 1
+
+
+def test_a_reply_that_comes_after_the_late_one_is_dropped() -> None:
+    """The call has its result; the same reply again is neither opened nor delivered."""
+    world = open_world()
+    ask_id = lost_reply(world, remaining_ms=3 * WINDOW_MS)
+    world.run(WINDOW_MS)
+    assert isinstance(world.candy.replies.pop(ask_id), ReadingScored)
+    late = [entry for entry in world.held if isinstance(entry[1].request, Call)]
+    world.deliver(*late[0])
+    world.settle()
+    assert ask_id not in world.candy.replies
+    assert world.candy.noted("reply.refused") == []
+
+
+def test_a_result_after_the_failure_answers_the_repeat() -> None:
+    """Told of the failure the device asks the same again: no second execution, one charge."""
+    world = open_world()
+    ask_id = lost_reply(world, remaining_ms=REMAINING_MS)
+    world.run(REMAINING_MS)
+    world.time_out(*world.held.pop(0))
+    assert isinstance(world.candy.replies[ask_id], Refused)
+    world.holding = ()
+    world.run(WINDOW_MS)
+    assert isinstance(world.candy.answer_to(reading_of(1)), ReadingScored)
+    assert len(world.candy.asked(Call)) == 1
+
+
+def test_a_result_after_the_failure_answers_nothing_else() -> None:
+    """Other readings are scored anew, whatever came late."""
+    world = open_world()
+    lost_reply(world, remaining_ms=REMAINING_MS)
+    world.run(REMAINING_MS)
+    world.time_out(*world.held.pop(0))
+    world.holding = ()
+    world.run(WINDOW_MS)
+    assert isinstance(world.read(2), ReadingScored)
+    assert len(world.candy.asked(Call)) == 2
+
+
+def test_a_late_result_is_first_while_the_reading_is_scored_here() -> None:
+    """The partner failed us and our own runner works on it: the device gets one answer."""
+    world = open_world()
+    ask_id = lost_reply(world, remaining_ms=WINDOW_MS)
+    world.candy.start_runner()
+    world.settle()
+    runner, world.candy.runner = world.candy.runner, None
+    world.run(WINDOW_MS * 0.45)
+    while world.held:
+        world.time_out(*world.held.pop(0))
+        world.settle()
+    assert world.candy.orders, "the reading waits for our own runner"
+    world.run(WINDOW_MS * 0.1)
+    assert isinstance(world.candy.replies.pop(ask_id), ReadingScored)
+    world.candy.runner = runner
+    world.settle()
+    assert ask_id not in world.candy.replies
+    counts = world.candy.node.snapshot().readings
+    assert (counts.offloaded, counts.local) == (1, 0)
+
+
+def test_two_devices_cannot_share_an_invocation() -> None:
+    """The second is told at once, and the first still gets its result."""
+    world = open_world()
+    first = world.candy.ask(reading_of(1, "a"))
+    second = world.candy.ask(reading_of(1, "b", remaining_ms=REMAINING_MS + PERIOD_MS))
+    assert code_of(world.candy.replies[second]) == "market.call.in-flight"
+    world.run(100)
+    assert isinstance(world.candy.replies[first], ReadingScored)
+
+
+def lost_reply(world: World, remaining_ms: int) -> int:
+    """Have forge execute a call whose reply gets lost; return who asked for it."""
+    world.holding = (Call,)
+    ask_id = world.candy.ask(reading_of(1, remaining_ms=remaining_ms))
+    world.settle()
+    (_, ask) = world.held[-1]
+    assert isinstance(world.forge.answer_to(ask.request, CANDY), CallDone)
+    return ask_id
 
 
 def bend_record(world: World, flip: int) -> None:

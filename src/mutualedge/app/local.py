@@ -97,6 +97,7 @@ class Processes:
     def _take(self, name: EnterpriseId, line: bytes) -> None:
         note = msgspec.json.decode(line, type=dict[str, str | int])
         event = str(note.pop("event"))
+        del note["at"]
         self._seen[f"{name} {event}"] += 1
         self._changed.set()
         told = sentence_of(name, event, note, self._seen[f"{name} {event}"])

@@ -9,9 +9,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
-import structlog
 import uvloop
 
 from mutualedge.adapters.nats import (
@@ -44,10 +44,12 @@ from mutualedge.consortium import Hub
 from mutualedge.errors import CorruptState, MutualEdgeError, Unreachable
 from mutualedge.functions import parse_bundle, verify_bundle
 from mutualedge.identity import verify_trust
-from mutualedge.model import NS_PER_MS
+from mutualedge.model import NS_PER_MS, format_instant
 from mutualedge.node import Borrowing, Lending, Node, NodeKeys, NodeSettings
 from mutualedge.protocol import Note, Order
 from mutualedge.signing import Entropy, SigningKey
+
+T = TypeVar("T")
 
 READY_FILE = "ready.json"
 NATS_FOLDER = "nats"
@@ -80,13 +82,15 @@ def settle_memory() -> None:
     gc.set_threshold(COLLECT_AFTER_OBJECTS)
 
 
-def _noter() -> Callable[[Note], None]:
-    structlog.configure(
-        processors=[structlog.processors.JSONRenderer()],
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-    )
-    log = structlog.get_logger()
-    return lambda note: log.info(note.name, **dict(note.fields))
+def _noter(clock_ns: Callable[[], int]) -> Callable[[Note], None]:
+    """Return what prints a note as one line of JSON, with its time."""
+
+    def write(note: Note) -> None:
+        line = {"at": format_instant(clock_ns()), "event": note.name, **dict(note.fields)}
+        sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+        sys.stdout.buffer.flush()
+
+    return write
 
 
 def _tls(text: TlsText) -> TlsFiles:
@@ -120,7 +124,8 @@ async def run_hub(folder: Path) -> None:
         UsageError: The folder's file, store or port cannot be used.
     """
     told = read_process_file(folder, HubFile)
-    note = _noter()
+    clock_ns = steady_clock()
+    note = _noter(clock_ns)
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(folder / STORE_FILE))
         with _restoring(folder):
@@ -131,11 +136,10 @@ async def run_hub(folder: Path) -> None:
             )
         )
         login = TokenLogin(token=told.client_token, key=Nkey(Role.USER, told.client_seed))
-        client = await stack.enter_async_context(
-            await connect(server.client_url, login, name="hub", report=_reporter(note))
-        )
+        connecting = connect(server.client_url, login, name="hub", report=_reporter(note))
+        client = await stack.enter_async_context(await _while_up(server, connecting))
         ports = Ports(
-            store=store, bus=NatsBus(client), order=_no_runner, note=note, clock_ns=steady_clock()
+            store=store, bus=NatsBus(client), order=_no_runner, note=note, clock_ns=clock_ns
         )
         driver = Driver(hub, ports)
         await serve_partners(client, driver, told.names)
@@ -145,6 +149,15 @@ async def run_hub(folder: Path) -> None:
             running.create_task(driver.run())
             settle_memory()
             write_ready(folder, server.client_url)
+
+
+async def _while_up(server: NatsServer, connecting: Awaitable[T]) -> T:
+    """Return what connecting to our own server gives, or say at once that the server ended."""
+    async with asyncio.TaskGroup() as trying:
+        watching = trying.create_task(_watch_bus(server))
+        connection = await connecting
+        watching.cancel()
+    return connection
 
 
 async def _watch_bus(server: NatsServer) -> None:
@@ -203,7 +216,8 @@ async def run_node(folder: Path) -> None:
         UsageError: The folder's file, store or port cannot be used.
     """
     told = read_process_file(folder, NodeFile)
-    note, clock_ns = _noter(), steady_clock()
+    clock_ns = steady_clock()
+    note = _noter(clock_ns)
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(folder / STORE_FILE))
         with _restoring(folder):
@@ -213,9 +227,8 @@ async def run_node(folder: Path) -> None:
                 enterprise_server(told), folder / NATS_FOLDER, binary=_binary(told.nats_server)
             )
         )
-        connections = await stack.enter_async_context(
-            connect_node(told, server.client_url, _reporter(note))
-        )
+        connecting = connect_node(told, server.client_url, _reporter(note))
+        connections = await _while_up(server, stack.enter_async_context(connecting))
         link = RunnerLink(told.platform, told.trust, note)
         ports = Ports(
             store=store,

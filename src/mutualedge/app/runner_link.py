@@ -70,7 +70,8 @@ class RunnerLink:
 
     async def _live_once(self, post: Post) -> None:
         ours, theirs = socket.socketpair()
-        argv = [sys.executable, "-m", "mutualedge.app.runner_process"]
+        # -B: where it may write, its limit on file size would leave half of a compiled module.
+        argv = [sys.executable, "-B", "-m", "mutualedge.app.runner_process"]
         with ours:
             with theirs:
                 process = spawn_runner(argv, theirs.fileno())

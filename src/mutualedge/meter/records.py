@@ -130,7 +130,11 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def statement_of(lease: HexLeaseId, vouchers: tuple[Voucher, ...]) -> Statement:
-    """Return the statement that the last voucher of each meter adds up to."""
+    """Return the statement that the last voucher of each meter adds up to.
+
+    A meter whose last voucher is the opening one has no line: it owes nothing, and only one side
+    may know it, when its runner or a process died before the session was finished.
+    """
     lines = tuple(
         StatementLine(
             meter=voucher.meter,
@@ -139,6 +143,7 @@ def statement_of(lease: HexLeaseId, vouchers: tuple[Voucher, ...]) -> Statement:
             total_microcredits=voucher.total_microcredits,
         )
         for voucher in sorted(vouchers, key=lambda voucher: voucher.meter)
+        if voucher.through_seq
     )
     total = Microcredits(sum(line.total_microcredits for line in lines))
     return Statement(lease=lease, lines=lines, total_microcredits=total)

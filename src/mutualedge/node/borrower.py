@@ -110,7 +110,11 @@ class Borrower:
 
     def _tend(self, borrowing: Borrowing) -> None:
         for provider in borrowing.providers:
-            if provider not in self._acquiring and not self._is_covered(provider, borrowing):
+            if not (
+                provider in self._acquiring
+                or self._is_covered(provider, borrowing)
+                or self._is_settling(provider)
+            ):
                 self._acquire(provider, borrowing)
         for lease in self.leases.values():
             if self._is_connectable(lease):
@@ -125,6 +129,18 @@ class Borrower:
             lease.terms.provider == provider and lease.terms.ends_ns > until_ns
             for lease in self.leases.values()
         )
+
+    def _is_settling(self, provider: EnterpriseId) -> bool:
+        """Tell whether the ledger would refuse another lease: one of ours is over and unsigned.
+
+        The provider would reserve its processor for nothing, and have no room for the next.
+        """
+        over = (
+            self._books.ledger.lease(lease.lease_id)
+            for lease in self.leases.values()
+            if lease.terms.provider == provider and lease.terms.ends_ns <= self._station.now_ns
+        )
+        return any(on_ledger is not None and not on_ledger.is_resolved for on_ledger in over)
 
     def _is_connectable(self, lease: HeldLease) -> bool:
         on_ledger = self._books.ledger.lease(lease.lease_id)
@@ -372,7 +388,8 @@ class Borrower:
         for lease in tuple(self.leases.values()):
             on_ledger = self._books.ledger.lease(lease.lease_id)
             if on_ledger is not None:
-                self._payer.check_claim(lease)
+                link = self.links.get(lease.lease_id)
+                self._payer.check_claim(lease, link.awaited_count if link is not None else 0)
             outcome = self._books.outcome(self._opening[lease.lease_id])
             refused = on_ledger is None and outcome is not None and not outcome.is_done
             if refused or (on_ledger is not None and on_ledger.is_resolved):

@@ -165,8 +165,10 @@ class Collector:
             case RepliesMissing(seqs=seqs) if not was_late:
                 account.is_asking = True
                 self._ask(lease, account, seqs)
-            case Refused(code=code):
+            case Refused() | RepliesMissing():
                 lease.refusals += 1
+                account.is_refused = True
+                code = reply.code if isinstance(reply, Refused) else "meter.voucher.replies-missing"
                 self._station.note("voucher.refused", lease=lease.lease_id, code=code)
             case _:
                 lease.refusals += 1
@@ -186,6 +188,7 @@ class Collector:
         is_progress = signed.seq > account.signed.seq
         self._on_signed(lease, account.sign_through(signed, envelope))
         lease.refusals = 0
+        account.is_refused = False
         save_account(self._station, lease, account)
         self._station.note(
             "voucher.received", lease=lease.lease_id, total=signed.total_microcredits
@@ -199,10 +202,11 @@ class Collector:
         if lease.is_resolved:
             return
         grace_ns = self._station.settings.settle_grace_ms * NS_PER_MS
-        if lease.open_calls:
-            self.collect(lease)
+        # In this order: collecting makes every account ask, and while one asks nothing is settled.
         if lease.statement is None and self._is_all_collected(lease):
             self._ask_statement(lease)
+        elif lease.open_calls:
+            self.collect(lease)
         if self._station.now_ns >= lease.terms.ends_ns + grace_ns and lease.statement is None:
             self._claim(lease)
         self._station.after(grace_ns // ATTENTIONS_PER_GRACE, partial(self._settle, lease))
@@ -211,14 +215,14 @@ class Collector:
         """Tell whether nothing is left that a voucher or a claim could still bring.
 
         Calls that no batch proves (their runner died before signing) are written off after half
-        the grace; they are at most W.
+        the grace, once the requester said that it did not see them either; they are at most W.
         """
-        if any(account.is_asking for account in lease.accounts.values()):
+        accounts = lease.accounts.values()
+        if any(account.is_asking for account in accounts):
             return False
         half_ns = self._station.settings.settle_grace_ms * NS_PER_MS // 2
         is_late = self._station.now_ns >= lease.terms.ends_ns + half_ns
-        is_provable = any(map(_is_provable, lease.accounts.values()))
-        return not lease.open_calls or (is_late and not is_provable)
+        return all(not each.calls or (is_late and _is_hopeless(each)) for each in accounts)
 
     def _ask_statement(self, lease: HeldLease) -> None:
         envelope = sign_record(_statement(lease), self._station.keys.settlement)
@@ -274,6 +278,11 @@ def _prefix(account: MeterAccount, through_seq: int) -> ChainPosition:
 def _is_provable(account: MeterAccount) -> bool:
     """Tell whether the runner signed for calls that no voucher covers."""
     return account.batch is not None and _batch_seq(account.batch) > account.signed.seq
+
+
+def _is_hopeless(account: MeterAccount) -> bool:
+    """Tell whether neither the runner nor the requester speaks for the calls without voucher."""
+    return account.is_refused and not _is_provable(account)
 
 
 def _batch_seq(batch: Envelope) -> int:

@@ -41,11 +41,23 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 @dataclass(slots=True, kw_only=True)
 class _Device:
+    """What a device's readings came to.
+
+    Attributes:
+        state: Of its detector.
+        last: The result delivered last.
+        current: The invocation being scored.
+        ask_ids: Who waits for it.
+        placing: The invocation placed last; its result may come late.
+        late: That result, come after the device was told of a failure; for its repeat.
+    """
+
     state: bytes = anomaly.INITIAL_STATE
     last: ReadingScored | None = None
     current: InvocationId | None = None
     ask_ids: list[int] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
+    placing: "_Placing | None" = None
+    late: Served | None = None
 
 
 class _Placing(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +67,12 @@ class _Placing(msgspec.Struct, frozen=True, kw_only=True):
     reading: Reading
     request: bytes
     deadline_ns: int
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the device has its answer."""
+        device = self.device
+        return device.placing is not self or device.current != self.reading.invocation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +97,7 @@ class Intake:
         self._dispatcher = dispatcher
         self._requester = requester
         self._devices: dict[DeviceId, _Device] = {}
+        self._placings: dict[InvocationId, _Placing] = {}
         self._counts = dict.fromkeys(("local", "offloaded", "refused", "failed", "late"), 0)
         for key, value in store.scan(DEVICE_BUCKET):
             row = msgspec.msgpack.decode(value, type=DeviceRow)
@@ -122,6 +141,11 @@ class Intake:
             deadline_ns=self._station.now_ns + reading.remaining_ns,
         )
         device.current, device.ask_ids = reading.invocation, [ask_id]
+        late = device.late if self._is_repeat(placing) else None
+        self._remember(placing)
+        if late is not None:
+            self._on_served(placing, late)
+            return
         not_here = self._try_local(placing)
         if not_here is None:
             return
@@ -136,6 +160,37 @@ class Intake:
             sentence = f"No room here ({not_here.sentence}) nor at a partner: {nowhere.sentence}"
             self._fail(placing, nowhere.code, sentence, "refused")
 
+    def _is_repeat(self, placing: _Placing) -> bool:
+        """Tell whether the device asks again what it asked last: same readings, same state."""
+        before = placing.device.placing
+        return (
+            before is not None
+            and before.reading.invocation == placing.reading.invocation
+            and before.request == placing.request
+        )
+
+    def _remember(self, placing: _Placing) -> None:
+        """Keep the last invocation of each device, in case its result comes late."""
+        device = placing.device
+        if device.placing is not None:
+            self._placings.pop(device.placing.reading.invocation, None)
+        device.placing, device.late = placing, None
+        self._placings[placing.reading.invocation] = placing
+
+    def take_late(self, invocation: InvocationId, result: Served) -> None:
+        """Deliver a partner's result that came after its call had failed, or keep it for a repeat.
+
+        The device may still wait while its readings are scored here instead; whichever of the two
+        results comes first is the answer.
+        """
+        placing = self._placings.get(invocation)
+        if placing is None:
+            return
+        if placing.is_over:
+            placing.device.late = result
+        else:
+            self._on_served(placing, result)
+
     def _try_local(self, placing: _Placing) -> NotAdmitted | None:
         order = ExecuteLocal(
             job=self._dispatcher.next_job_id(),
@@ -147,6 +202,8 @@ class Intake:
         return self._dispatcher.admit(order, deadline_ns=placing.deadline_ns, on_answer=on_answer)
 
     def _on_local(self, placing: _Placing, answer: RunnerAnswer) -> None:
+        if placing.is_over:
+            return  # its partner's result came after all, and first
         match answer:
             case ExecutedLocal(status="ok", response=response):
                 self._deliver(placing, response, self._own_name)

@@ -101,6 +101,7 @@ def _restore_account(row: MeterRow) -> MeterAccount:
         voucher=row.voucher,
         signed=_position(row.voucher),
         batch=row.batch,
+        is_restored=True,
     )
 
 

@@ -77,6 +77,9 @@ class MeterAccount:
         calls: Records after it, by sequence number, in the order in which they came.
         batch: The runner's last batch.
         is_asking: A request for a voucher is under way.
+        is_refused: The requester's last answer to one was no.
+        is_restored: From the rows of an earlier life, which sent calls nobody remembers.
+        unreplied: Calls this life sent to the meter whose results did not come.
     """
 
     meter_key: bytes
@@ -85,6 +88,9 @@ class MeterAccount:
     calls: dict[int, MeteredCall] = field(default_factory=dict)
     batch: Envelope | None = None
     is_asking: bool = False
+    is_refused: bool = False
+    is_restored: bool = False
+    unreplied: int = 0
 
     @property
     def meter(self) -> KeyId:
@@ -99,6 +105,12 @@ class MeterAccount:
             run.append(self.calls[seq])
             seq += 1
         return tuple(run)
+
+    @property
+    def known_microcredits(self) -> int:
+        """What the voucher and the records after it add up to."""
+        open_microcredits = sum(call.usage.amount_microcredits for call in self.calls.values())
+        return self.signed.total_microcredits + open_microcredits
 
     def sign_through(self, position: ChainPosition, voucher: Envelope) -> tuple[MeteredCall, ...]:
         """Take a voucher for this position; return the calls it covers, which are not open now."""

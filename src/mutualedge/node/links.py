@@ -17,7 +17,7 @@ class Link:
     def __init__(self, *, session: int, meter: KeyId, keys: SessionKeys) -> None:
         """Take what the handshake produced."""
         self.session = session
-        self._meter = meter
+        self.meter = meter
         self._sealer = keys.sealer
         self._opener = keys.opener
         self._secret = keys.secret
@@ -47,7 +47,7 @@ class Link:
         salt = content_salt(self._secret, usage.seq)
         told = (usage.meter, usage.request, usage.response)
         if told != (
-            self._meter,
+            self.meter,
             content_digest(salt, request),
             content_digest(salt, reply.response),
         ):
@@ -58,6 +58,11 @@ class Link:
     def awaits(self, invocation: InvocationId) -> bool:
         """Tell whether this invocation was sent here and has no reply."""
         return invocation in self._awaited
+
+    @property
+    def awaited_count(self) -> int:
+        """Calls whose results a partner can still hand us in this session."""
+        return len(self._awaited)
 
     def forget(self, invocation: InvocationId) -> None:
         """Stop waiting for an invocation."""

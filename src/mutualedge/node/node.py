@@ -6,6 +6,7 @@ from typing import assert_never
 
 from mutualedge.errors import MutualEdgeError, PeerError
 from mutualedge.identity import Consortium, Member
+from mutualedge.model import LeaseId
 from mutualedge.node.books import Books
 from mutualedge.node.borrower import Borrower
 from mutualedge.node.dispatcher import Dispatcher
@@ -27,6 +28,7 @@ from mutualedge.protocol import (
     Effects,
     Event,
     FinishSession,
+    LateReply,
     OpenSession,
     ProposeLease,
     Reading,
@@ -91,10 +93,10 @@ class Node:
         self._payer = Payer(station, self._logbook, self._books)
         self._borrower = Borrower(station, self._books, self._payer, store)
         self._requester = Requester(station, self._borrower)
-        self._late_replies = LateReplies(
-            is_awaited=self._requester.is_awaited, take=self._requester.take_late
-        )
         self._intake = Intake(station, self._dispatcher, self._requester, store)
+        self._late_replies = LateReplies(
+            is_awaited=self._requester.is_awaited, take=self._take_late
+        )
 
     @property
     def wake_ns(self) -> int:
@@ -162,6 +164,11 @@ class Node:
             case other:
                 sentence = f"A node does not answer '{type(other).__name__}'; ask the hub."
                 raise PeerError("node.request.misplaced", sentence)
+
+    def _take_late(self, lease_id: LeaseId, late: LateReply) -> None:
+        result = self._requester.take_late(lease_id, late)
+        if result is not None:
+            self._intake.take_late(*result)
 
     def _ledger_moved(self) -> None:
         self._provider.ledger_moved()

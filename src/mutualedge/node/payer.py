@@ -187,21 +187,35 @@ class Payer:
         lease.is_claimed = True
         self._station.note("lease.closed_alone", lease=lease.lease_id)
 
-    def check_claim(self, lease: HeldLease) -> None:
-        """Contradict a one-sided claim beyond our vouchers that our own records do not bear out."""
+    def check_claim(self, lease: HeldLease, awaited_calls: int) -> None:
+        """Contradict a one-sided claim of more than we would sign for.
+
+        Args:
+            lease: The lease that may be claimed.
+            awaited_calls: Calls whose results the provider could still hand us, and does not.
+        """
         on_ledger = self._books.ledger.lease(lease.lease_id)
         if on_ledger is None or on_ledger.is_resolved or not on_ledger.pending_microcredits:
             return
-        known = sum(
-            walk_chain(
-                account.signed, ((call.raw, call.usage) for call in account.unsigned())
-            ).total_microcredits
-            for account in lease.accounts.values()
-        )
-        if on_ledger.claimed_microcredits > known:
-            reason = "Claimed beyond what our vouchers and received results add up to."
+        owed_max = _owed_microcredits_max(lease, awaited_calls)
+        if owed_max is not None and on_ledger.claimed_microcredits > owed_max:
+            reason = "Claimed beyond our vouchers and the calls we sent and were answered."
             self._books.submit(Contradict(lease=lease.lease_id, reason=reason))
             self._station.note("claim.contradicted", lease=lease.lease_id)
+
+
+def _owed_microcredits_max(lease: HeldLease, awaited_calls: int) -> int | None:
+    """Return the most an honest runner can have metered for us, withheld results left out.
+
+    Nothing if we restarted under this lease: what we sent before is forgotten, so the attested
+    runner's batch speaks for it, as it does in ``sign_voucher``; the ledger holds it within W.
+    """
+    accounts = lease.accounts.values()
+    if any(account.is_restored for account in accounts):
+        return None
+    lost_calls = sum(account.unreplied for account in accounts) - awaited_calls
+    known = sum(account.known_microcredits for account in accounts)
+    return known + lost_calls * lease.terms.call_microcredits
 
 
 def _verify_run(

@@ -63,6 +63,7 @@ class Requester:
         """Share the leases that the borrower acquires."""
         self._station = station
         self._borrower = borrower
+        self._callings: dict[InvocationId, _Calling] = {}
 
     def call(
         self, invocation: InvocationId, request: bytes, deadline_ns: int, on_result: OnResult
@@ -72,6 +73,9 @@ class Requester:
         Returns:
             Why no lease can, or nothing: then ``on_result`` is called exactly once.
         """
+        if invocation in self._callings:
+            sentence = "Another device asks under the same invocation; draw a new one for each."
+            return Failed(code="market.call.in-flight", sentence=sentence)
         reason = Failed(code="market.lease.none", sentence="No lease is open; borrow one first.")
         for lease, link in self._borrower.ready():
             booked = self._borrower.slots[lease.lease_id].book(
@@ -82,10 +86,11 @@ class Requester:
                     lease=lease,
                     link=link,
                     invocation=invocation,
-                    record=link.seal(invocation, request),
+                    record=_seal(lease, link, invocation, request),
                     deadline_ns=deadline_ns,
                     on_result=on_result,
                 )
+                self._callings[invocation] = calling
                 self._send(calling)
                 return None
             reason = Failed(code=booked.code, sentence=booked.sentence)
@@ -106,6 +111,8 @@ class Requester:
         self._station.ask(calling.lease.terms.provider, request, on_reply, patience_ns)
 
     def _on_reply(self, calling: _Calling, reply: Reply | Unanswered) -> None:
+        if self._callings.get(calling.invocation) is not calling:
+            return  # its result came late, with a request for a voucher
         match reply:
             case CallDone(record=record):
                 self._on_done(calling, record)
@@ -113,13 +120,18 @@ class Requester:
                 if calling.tries < RETRIES_MAX and self._station.now_ns < calling.deadline_ns:
                     self._send(calling)
                 else:
-                    calling.on_result(Failed(code=code, sentence=sentence))
+                    self._end(calling, Failed(code=code, sentence=sentence))
             case Refused(code=code, sentence=sentence, breach=breach):
                 self._on_refused(calling, code, breach is not None)
-                calling.on_result(Failed(code=code, sentence=sentence))
+                self._end(calling, Failed(code=code, sentence=sentence))
             case other:
                 sentence = f"The partner answered a call with {type(other).__name__}."
-                calling.on_result(Failed(code="protocol.reply.misplaced", sentence=sentence))
+                self._end(calling, Failed(code="protocol.reply.misplaced", sentence=sentence))
+
+    def _end(self, calling: _Calling, result: Served | Failed) -> None:
+        """Tell the result of a call, once."""
+        del self._callings[calling.invocation]
+        calling.on_result(result)
 
     def _on_refused(self, calling: _Calling, code: str, is_breach: bool) -> None:
         calling.link.forget(calling.invocation)
@@ -130,14 +142,14 @@ class Requester:
 
     def _on_done(self, calling: _Calling, record: bytes) -> None:
         try:
-            result = self._take(calling.lease, calling.link, record)
+            _, result = self._take(calling.lease, calling.link, record)
         except MutualEdgeError as error:
             self._station.note("reply.refused", lease=calling.lease.lease_id, code=error.code)
-            calling.on_result(Failed(code=error.code, sentence=error.sentence))
+            self._end(calling, Failed(code=error.code, sentence=error.sentence))
             return
-        calling.on_result(result)
+        self._end(calling, result)
 
-    def _take(self, lease: HeldLease, link: Link, record: bytes) -> Served:
+    def _take(self, lease: HeldLease, link: Link, record: bytes) -> tuple[InvocationId, Served]:
         """Open a sealed reply and keep its usage record until we sign for it.
 
         Raises:
@@ -157,25 +169,43 @@ class Requester:
                     at_ns=self._station.now_ns,
                 ),
             )
+        account.unreplied -= 1
         link.forget(verified.invocation)
-        return Served(response=response, status=verified.status, provider=lease.terms.provider)
+        provider = lease.terms.provider
+        served = Served(response=response, status=verified.status, provider=provider)
+        return verified.invocation, served
 
     def is_awaited(self, lease_id: LeaseId, usage: UsageRecord) -> bool:
         """Tell whether we sent this invocation in a session that still lives, without reply."""
         link = self._borrower.links.get(lease_id)
         return link is not None and link.awaits(usage.invocation)
 
-    def take_late(self, lease_id: LeaseId, late: LateReply) -> None:
+    def take_late(self, lease_id: LeaseId, late: LateReply) -> tuple[InvocationId, Served] | None:
         """Open a reply that comes with a request for a voucher and keep its record.
+
+        Returns:
+            The result, where the call that asked for it has failed in the meantime.
 
         Raises:
             PeerError: Forged, replayed, or its record is not one this lease allows.
         """
         link = self._borrower.links.get(lease_id)
         if link is None or link.session != late.session:
-            return
+            return None
         lease = self._borrower.leases.get(lease_id)
         if lease is None:
             sentence = "A late reply came for a lease we do not hold."
             raise PeerError("market.lease.unknown", sentence)
-        self._take(lease, link, late.record)
+        invocation, served = self._take(lease, link, late.record)
+        calling = self._callings.get(invocation)
+        if calling is None:
+            return invocation, served
+        self._end(calling, served)
+        return None
+
+
+def _seal(lease: HeldLease, link: Link, invocation: InvocationId, request: bytes) -> bytes:
+    """Return the record of a call, which from now on has no reply."""
+    if not link.awaits(invocation):
+        lease.accounts[link.meter].unreplied += 1
+    return link.seal(invocation, request)

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,11 +29,20 @@ from mutualedge.errors import UsageError
 CONFINED_TIMEOUT_MS = 10_000
 """Until the new process says that it is confined; it takes 30 ms on an idle machine."""
 
+END_TIMEOUT_S = 1.0
+"""A process that closed its end of the pipe without a report has ended but for the noticing."""
+
 STATUS_BYTES_MAX = 4_096
 """The report of the new process is some 400 bytes."""
 
 LAST_WORDS_BYTES = 4_096
 """What is kept of a runner's standard error: the end of one traceback."""
+
+STARTS_MAX = 3
+"""A process killed before it was confined is started again so often, behind the same walls."""
+
+KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""Exit statuses of what was killed, or whose only child was; bwrap passes that on."""
 
 STOP_TIMEOUT_S = 5.0
 """Until a killed process is gone; only a dying kernel takes longer."""
@@ -101,7 +111,8 @@ def spawn_runner(
     """Start a process that shares nothing with this one but a socket.
 
     It is confined when this returns. Bubblewrap is used if it works here; without it the other
-    layers stand and the report says why this one does not. The process dies with the *thread*
+    layers stand and the report says why this one does not. A start that somebody killed is no
+    reason to do without: it is repeated. The process dies with the *thread*
     that started it (PR_SET_PDEATHSIG): call this from one that lives as long as the node.
 
     Args:
@@ -120,11 +131,11 @@ def spawn_runner(
     if bubblewrap is None:
         absent["bubblewrap"] = "bwrap is not installed; install the package 'bubblewrap'"
     else:
-        started = _start(argv, inherited_fd, limits, absent, bubblewrap)
+        started = _start_again(argv, inherited_fd, limits, absent, bubblewrap)
         if isinstance(started, RunnerProcess):
             return _with_layers(started, required_layers)
         absent["bubblewrap"] = f"bwrap does not work here: {started}"
-    started = _start(argv, inherited_fd, limits, absent, None)
+    started = _start_again(argv, inherited_fd, limits, absent, None)
     if isinstance(started, RunnerProcess):
         return _with_layers(started, required_layers)
     raise UsageError("isolation.start.failed", f"The runner could not be confined: {started}.")
@@ -141,14 +152,34 @@ def _with_layers(process: RunnerProcess, required_layers: Sequence[str]) -> Runn
     return process
 
 
-def _start(
+def _start_again(
     argv: Sequence[str],
     inherited_fd: int,
     limits: Resources,
     absent: Mapping[str, str],
     bubblewrap: Path | None,
 ) -> RunnerProcess | str:
-    """Return the confined process, or what it said instead of becoming one."""
+    """Return the confined process, or what it said; one that was killed said nothing.
+
+    Raises:
+        UsageError: It was killed each time.
+    """
+    for _ in range(STARTS_MAX):
+        started = _start(argv, inherited_fd, limits, absent, bubblewrap)
+        if started is not None:
+            return started
+    sentence = f"The runner was killed, or took too long, {STARTS_MAX} times while it started."
+    raise UsageError("isolation.start.failed", sentence)
+
+
+def _start(
+    argv: Sequence[str],
+    inherited_fd: int,
+    limits: Resources,
+    absent: Mapping[str, str],
+    bubblewrap: Path | None,
+) -> RunnerProcess | str | None:
+    """Return the confined process, what it said instead of becoming one, or nothing if killed."""
     program = filter_program(platform.machine())
     known = dict(absent)
     if program is None:
@@ -169,7 +200,7 @@ def _start(
         "seccomp": "" if program is None else program.hex(),
         "status_fd": their_status_fd,
     }
-    command = [sys.executable, "-I", "-S", confine.__file__, json.dumps(confinement)]
+    command = [sys.executable, "-I", "-S", "-B", confine.__file__, json.dumps(confinement)]
     command += [*argv, str(inherited_fd)]
     try:
         process = subprocess.Popen(  # noqa: S603 - the program is ours, nothing comes from a peer
@@ -190,13 +221,21 @@ def _start(
     line = _status_line(status_fd)
     os.close(status_fd)
     if line is None:
-        process.kill()
-        process.wait(STOP_TIMEOUT_S)
-        words = _tail(words_fd).strip().splitlines() or [f"exit status {process.returncode}"]
+        status = _ended(process)
+        words = _tail(words_fd).strip().splitlines() or [f"exit status {status}"]
         os.close(words_fd)
-        return words[-1]
+        return None if status in KILLED else words[-1]
     facts = msgspec.json.decode(line, type=dict[str, str])
     return RunnerProcess(process, report_of(facts, confine.observed(), known), words_fd)
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """Return how a process ended that is about to, or is killed here because it hangs."""
+    try:
+        return process.wait(END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait(STOP_TIMEOUT_S)
 
 
 def _status_line(status_fd: int) -> bytes | None:

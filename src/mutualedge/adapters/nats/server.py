@@ -211,7 +211,8 @@ def _die_with(parent_id: int) -> Callable[[], None] | None:
 
 
 def _request_death_signal(libc: ctypes.CDLL, parent_id: int) -> None:
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    # SIGKILL: the port is free at once for the server of the process that replaces this one.
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_id:  # it died before the request stood
         os._exit(1)
 
