@@ -223,11 +223,22 @@ class Ledger:
         if settlement_key.public_bytes != self._consortium.member(enterprise).settlement_key:
             sentence = f"This is not the settlement key of '{enterprise}'."
             raise UsageError("ledger.countersign.key", sentence)
-        height, digest = self.parse_block(block).height, block.payload_digest
-        if self._executed.get(_executed_key(height)) != digest.encode():
+        height = self.verify_executed(block)
+        word = Countersignature(height=height, block=block.payload_digest)
+        return sign_record(word, settlement_key)
+
+    def verify_executed(self, block: Envelope) -> int:
+        """Return the height of a block that was executed here, exactly this one.
+
+        Raises:
+            UsageError: Not executed here lately; the writer may have signed two of this height.
+            PeerError: No block of the writer.
+        """
+        height = self.parse_block(block).height
+        if self._executed.get(_executed_key(height)) != block.payload_digest.encode():
             sentence = f"This block {height} was not executed here, so it cannot be vouched for."
             raise UsageError("ledger.countersign.not-executed", sentence)
-        return sign_record(Countersignature(height=height, block=digest), settlement_key)
+        return height
 
     def is_final(self, block: Envelope, countersignatures: Iterable[Envelope]) -> bool:
         """Tell whether more than two thirds of the members countersigned exactly this block.
