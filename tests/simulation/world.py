@@ -137,7 +137,7 @@ class World:
             borrowing=Borrowing(
                 providers=partners,
                 lease_ms=6 * 3600_000,
-                renew_before_ms=300_000,
+                renew_before_ms=600_000,
                 price_max_microcredits=100,
             ),
             network_ms=5,
@@ -145,8 +145,8 @@ class World:
             window_ms=10_000,
             dispute_window_ms=3600_000,
             settle_grace_ms=600_000,
-            checkpoint_every_ms=900_000,
-            follow_every_ms=240_000,
+            checkpoint_every_ms=3600_000,
+            follow_every_ms=480_000,
             request_timeout_ms=5_000,
         )
 
