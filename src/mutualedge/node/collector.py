@@ -175,6 +175,8 @@ class Collector:
     def _take_voucher(
         self, lease: HeldLease, account: MeterAccount, position: ChainPosition, envelope: Envelope
     ) -> None:
+        """Keep a voucher for what was asked; one for anything else is a refusal like any other."""
+        lease.refusals += 1
         requester = self._station.consortium.member(lease.terms.requester)
         voucher = verify_voucher(
             envelope, lease=lease.lease_id, requester_key=requester.settlement_key
