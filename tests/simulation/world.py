@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from mutualedge.app.export import bundle_lines, export_part
 from mutualedge.audit import verify_bundle
 from mutualedge.consortium import Hub
-from mutualedge.functions import anomaly_bundle
 from mutualedge.model import (
     NS_PER_MS,
     NS_PER_S,
@@ -16,7 +15,7 @@ from mutualedge.model import (
     InvocationId,
     Nanoseconds,
 )
-from mutualedge.node import Borrowing, Lending, Node, NodeSettings
+from mutualedge.node import Node
 from mutualedge.protocol import Reading, ReadingScored, Refused, Reply
 from mutualedge.runner import Attester, Runner
 from mutualedge.signing import Entropy
@@ -26,6 +25,7 @@ from tests.simulation.network import Network
 from tests.simulation.processes import CRASH_POINTS, Boot, Process, RunnerProcess
 from tests.simulation.remembering import RememberingRuntime
 from tests.simulation.schedule import HOUR_NS, START_NS, FaultRates, Schedule
+from tests.simulation.terms import JOB_NS, settings_of
 from tests.simulation.truth import Truth
 from tests.simulation.world_store import MemoryStore
 
@@ -33,11 +33,13 @@ CALM_HOURS = 9
 """A lease of six hours, its grace and its dispute window of one hour, with room."""
 
 NAMES = ("candy", "forge", "harbour", "mill", "press", "quarry", "tannery")
-JOB_NS = 5 * NS_PER_MS
 DEADLINE_NS = 34 * NS_PER_MS
 BURST_NS = 1440 * NS_PER_S
-READINGS_A_DAY = 1020
-"""Over all members; a day of 60 bursts then has at least this many invocations."""
+READINGS_A_DAY = 1100
+"""Over all members in 60 bursts; up to 100 of them may be repeats of what was refused before."""
+
+REPEATED = 0.3
+"""Share of refused readings that the device sends again in its next burst."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +63,10 @@ class World:
         self.founded: Founded = found(self.names)
         self.network = Network(self.schedule, plan.faults)
         self.truth = Truth(self.schedule)
-        self.liar = self.names[0] if plan.lie is not None else None
-        self._bundle = anomaly_bundle()
+        self.liar = self.truth.liar = self.names[0] if plan.lie is not None else None
         self._invocation_count = 0
+        self._refused: dict[DeviceId, Reading] = {}
+        self._repeated: dict[InvocationId, None] = {}
         self.hub = self._process("hub", self._boot_hub)
         for index, name in enumerate(self.names):
             self._add_node(index, name)
@@ -79,6 +82,7 @@ class World:
             crash_rate=self.plan.faults.crash_per_commit,
         )
         self.network.processes[name] = process
+        self.truth.listen(process)
         return process
 
     def _boot_hub(self, store: MemoryStore, _now_ns: int) -> Hub:
@@ -111,43 +115,11 @@ class World:
             me=consortium.member(EnterpriseId(name)),
             consortium=consortium,
             trust_digest=self.founded.trust.payload_digest,
-            settings=self._settings(name),
+            settings=settings_of(name, self.names, self.founded.platforms[name].collateral),
             keys=keys_of(name),
             entropy=entropy,
             store=store,
             now_ns=now_ns,
-        )
-
-    def _settings(self, name: str) -> NodeSettings:
-        index = self.names.index(name)
-        after = (self.names[(index + step) % len(self.names)] for step in (1, 2))
-        partners = tuple(EnterpriseId(other) for other in after)
-        return NodeSettings(
-            function=self._bundle.digest,
-            bundle=self._bundle.raw,
-            collateral=self.founded.platforms[name].collateral,
-            job_budget_ns=JOB_NS,
-            lending=Lending(
-                budget_ns=JOB_NS,
-                period_ns=4 * JOB_NS,
-                deadline_ns=4 * JOB_NS,
-                price_microcredits=100,
-                credit_microcredits=10**12,
-            ),
-            borrowing=Borrowing(
-                providers=partners,
-                lease_ms=6 * 3600_000,
-                renew_before_ms=600_000,
-                price_max_microcredits=100,
-            ),
-            network_ms=5,
-            window_calls=16,
-            window_ms=10_000,
-            dispute_window_ms=3600_000,
-            settle_grace_ms=600_000,
-            checkpoint_every_ms=3600_000,
-            follow_every_ms=480_000,
-            request_timeout_ms=5_000,
         )
 
     def _boot_runner(self, name: str, process: Process, life: int) -> Runner:
@@ -173,24 +145,35 @@ class World:
         self.schedule.at(burst_ns + jitter_ns, read)
 
     def _read(self, name: str, device: DeviceId) -> None:
+        """Ask what was refused in the last burst once more, the same question, or a new one."""
+        reading = self._refused.pop(device, None)
+        if reading is None:
+            reading = self._new_reading(device)
+            self.schedule.counts.add("invocations")
+        else:
+            self._repeated[reading.invocation] = None
+            self.schedule.counts.add("readings repeated")
+        process = self.network.processes[name]
+        self.truth.asked(reading.invocation, process)
+        process.ask("device", reading, lambda reply: self._on_reply(reading, reply))
+
+    def _new_reading(self, device: DeviceId) -> Reading:
         random = self.schedule.random
         self._invocation_count += 1
-        invocation = InvocationId(f"{self._invocation_count:032x}")
         level = 80.0 if random.random() < 0.02 else 20.0
-        reading = Reading(
+        return Reading(
             device=device,
-            invocation=invocation,
+            invocation=InvocationId(f"{self._invocation_count:032x}"),
             readings=tuple(level + random.random() for _ in range(8)),
             remaining_ns=Nanoseconds(DEADLINE_NS),
         )
-        self.truth.asked(invocation)
-        self.network.processes[name].ask(
-            "device", reading, lambda reply: self._on_reply(invocation, reply)
-        )
 
-    def _on_reply(self, invocation: InvocationId, reply: Reply) -> None:
+    def _on_reply(self, reading: Reading, reply: Reply) -> None:
         assert isinstance(reply, ReadingScored | Refused)
-        self.truth.answered(invocation, reply)
+        self.truth.answered(reading.invocation, reply)
+        is_first = reading.invocation not in self._repeated
+        if isinstance(reply, Refused) and is_first and self.schedule.random.random() < REPEATED:
+            self._refused[reading.device] = reading
 
     def run(self) -> "World":
         """Simulate the day with faults, then a calm time in which everything settles."""
@@ -210,7 +193,8 @@ class World:
     def judge(self) -> None:
         """Assert what must hold once everything settled."""
         honest = frozenset(name for name in self.names if name != self.liar)
-        self.truth.judge(self.hub, honest)
+        nodes = [self.network.processes[name] for name in self.names]
+        self.truth.judge(self.hub, nodes, honest)
         self._judge_audit(honest)
 
     def _judge_audit(self, honest: frozenset[str]) -> None:
@@ -226,3 +210,7 @@ class World:
         if self.liar is None:
             assert report.status == "proved", report.findings[:3]
         assert report.counts.ledger_sum_microcredits == 0
+        assert isinstance(self.hub.core, Hub)
+        leases = self.hub.core.ledger.snapshot().leases
+        posted = sum(lease.posted_microcredits for _, lease in leases)
+        assert report.counts.settled_microcredits == posted, "the auditor proved another sum"

@@ -34,7 +34,7 @@ DECODED_MAX = 4096
 def rows_of(store: Store, table: str, kind: type[T]) -> Iterator[tuple[str, T]]:
     """Yield a table's rows decoded, each with its key after the table's name."""
     for key, raw in store.rows(table):
-        yield key.removeprefix(table), _decoded(key, raw, kind)
+        yield key.removeprefix(table), _decoded(key, raw, kind)  # type: ignore[arg-type]  # hashable
 
 
 @lru_cache(maxsize=DECODED_MAX)
