@@ -93,6 +93,9 @@ class Process:
         self.on_crash()
         self._schedule.after(down_ns, self.start)
 
+    def stop(self) -> None:
+        """Let go of what still runs; the core stays as it is, to be looked at."""
+
     def ask(self, peer: str, request: Request, on_reply: OnReply) -> None:
         """Deliver a request; a process that is down never answers."""
         if self.core is None:

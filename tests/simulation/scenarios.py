@@ -2,6 +2,7 @@
 
 import gc
 import traceback
+from contextlib import closing
 from dataclasses import dataclass
 
 from tests.simulation.liars import LIES
@@ -50,8 +51,9 @@ def simulate(plan: Plan) -> Result:
     world = World(plan)
     failure = ""
     try:
-        world.run()
-        world.judge()
+        with closing(world):
+            world.run()
+            world.judge()
     except Exception:  # noqa: BLE001  # the report names the seed, whatever went wrong
         failure = traceback.format_exc(limit=-3)
     gc.enable()

@@ -83,7 +83,8 @@ class Schedule:
 
     def run_until(self, end_ns: int) -> None:
         while self._heap and self._heap[0][0] <= end_ns:
-            self.now_ns, _, action = heapq.heappop(self._heap)
+            at_ns, _, action = heapq.heappop(self._heap)
+            self.now_ns = max(self.now_ns, at_ns)  # what blocks a process may have taken longer
             action()
         self.now_ns = max(self.now_ns, end_ns)
 

@@ -19,6 +19,7 @@ from mutualedge.node import Node
 from mutualedge.protocol import Reading, ReadingScored, Refused, Reply
 from mutualedge.runner import Attester, Runner
 from mutualedge.signing import Entropy
+from tests.simulation.driven import DrivenProcess
 from tests.simulation.founding import Founded, found, keys_of, seed_of
 from tests.simulation.liars import tell
 from tests.simulation.network import Network
@@ -27,6 +28,7 @@ from tests.simulation.remembering import RememberingRuntime
 from tests.simulation.schedule import HOUR_NS, START_NS, FaultRates, Schedule
 from tests.simulation.terms import JOB_NS, settings_of
 from tests.simulation.truth import Truth
+from tests.simulation.virtual_loop import VirtualLoop
 from tests.simulation.world_store import MemoryStore
 
 CALM_HOURS = 9
@@ -51,6 +53,8 @@ class Plan:
     hours: int = 24
     faults: FaultRates = field(default_factory=FaultRates)
     lie: str | None = None
+    is_driven: bool = False
+    """Whether the product's driver performs the effects; slower, and nobody lies then."""
 
 
 class World:
@@ -67,6 +71,7 @@ class World:
         self._invocation_count = 0
         self._refused: dict[DeviceId, Reading] = {}
         self._repeated: dict[InvocationId, None] = {}
+        self._loop = VirtualLoop(self.schedule) if plan.is_driven else None
         self.hub = self._process("hub", self._boot_hub)
         for index, name in enumerate(self.names):
             self._add_node(index, name)
@@ -74,13 +79,14 @@ class World:
             tell(plan.lie, self.network.processes[self.liar], self.founded, self.schedule)
 
     def _process(self, name: str, boot: Boot) -> Process:
-        process = Process(
-            name,
-            self.schedule,
-            boot,
-            self.network.send,
-            crash_rate=self.plan.faults.crash_per_commit,
-        )
+        crash_rate = self.plan.faults.crash_per_commit
+        send = self.network.send
+        if self._loop is None:
+            process = Process(name, self.schedule, boot, send, crash_rate=crash_rate)
+        else:
+            process = DrivenProcess(
+                name, self.schedule, boot, send, crash_rate=crash_rate, loop=self._loop
+            )
         self.network.processes[name] = process
         self.truth.listen(process)
         return process
@@ -189,6 +195,13 @@ class World:
         self.schedule.calm = True
         self.schedule.run_until(day_ns + CALM_HOURS * HOUR_NS)
         return self
+
+    def close(self) -> None:
+        """Let go of what still runs."""
+        for process in self.network.processes.values():
+            process.stop()
+        if self._loop is not None:
+            self._loop.close()
 
     def judge(self) -> None:
         """Assert what must hold once everything settled."""
