@@ -203,6 +203,22 @@ def _charge_twice(
     return output
 
 
+def _replay_call(
+    output: Output, liar: Process, _founded: Founded, schedule: Schedule
+) -> Output | None:
+    """Hand the runner a sealed call it ran before, to have it charged again."""
+    if not (isinstance(output, Order) and isinstance(output.order, Execute)):
+        return output
+    order = output.order
+    first = liar.remembered.setdefault(f"{liar.life} {output.life} {order.session}", order)
+    if first is order:
+        return output
+    assert isinstance(first, Execute)
+    schedule.counts.add("lied")
+    again = msgspec.structs.replace(first, job=order.job, billable=True)
+    return Order(order=again, life=output.life)
+
+
 def _poison_cosignature(
     output: Output, _liar: Process, _founded: Founded, schedule: Schedule
 ) -> Output | None:
@@ -225,6 +241,7 @@ def _replay_signatures(
     assert isinstance(output, Answer)
     first = liar.remembered.setdefault(type(output.reply).__name__, output.reply)
     schedule.counts.add("lied", first != output.reply)
+    assert isinstance(first, VoucherSigned | StatementSigned)
     return Answer(ask_id=output.ask_id, reply=first)
 
 
@@ -252,6 +269,7 @@ LIES: dict[str, Lie] = {
     "offer inflated": _inflate_offer,
     "windows chosen": _choose_windows,
     "charged twice": _charge_twice,
+    "call replayed": _replay_call,
     "cosignature poisoned": _poison_cosignature,
     "signatures replayed": _replay_signatures,
 }

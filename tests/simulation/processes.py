@@ -60,7 +60,7 @@ class Process:
         self.core: Node | Hub | None = None
         self.life = 0
         self.tamper: Tamper = _honest
-        self.remembered: dict[str, Reply] = {}
+        self.remembered: dict[str, object] = {}
         self.notes: list[Note] = []
         self._schedule = schedule
         self._boot = boot

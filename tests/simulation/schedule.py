@@ -24,6 +24,16 @@ class FaultRates:
     partitions_per_hour: float = 0.25
 
 
+QUIET = FaultRates(
+    loss=0,
+    duplication=0,
+    slow=0,
+    crash_per_commit=0,
+    runner_loss_per_order=0,
+    partitions_per_hour=0,
+)
+
+
 @dataclass(slots=True)
 class Counts:
     """How often each thing happened; a run without some fault proves nothing about it."""

@@ -16,7 +16,9 @@ CREDIT_MICROCREDITS = 10**12
 _BUNDLE = anomaly_bundle()
 
 
-def settings_of(name: str, names: tuple[str, ...], collateral: bytes) -> NodeSettings:
+def settings_of(
+    name: str, names: tuple[str, ...], collateral: bytes, credit_microcredits: int
+) -> NodeSettings:
     """Return one member's settings: it borrows from the next two of the ring."""
     index = names.index(name)
     after = (names[(index + step) % len(names)] for step in (1, 2))
@@ -30,7 +32,7 @@ def settings_of(name: str, names: tuple[str, ...], collateral: bytes) -> NodeSet
             period_ns=PERIOD_NS,
             deadline_ns=PERIOD_NS,
             price_microcredits=PRICE_MICROCREDITS,
-            credit_microcredits=CREDIT_MICROCREDITS,
+            credit_microcredits=credit_microcredits,
         ),
         borrowing=Borrowing(
             providers=tuple(EnterpriseId(other) for other in after),

@@ -7,19 +7,10 @@ import pytest
 
 from tests.simulation.liars import LIES
 from tests.simulation.scenarios import INVOCATIONS_MIN, NEEDED, plan_of, simulate
-from tests.simulation.schedule import FaultRates
+from tests.simulation.schedule import QUIET
 from tests.simulation.world import Plan, World
 
 SEEDS = 200
-
-QUIET = FaultRates(
-    loss=0,
-    duplication=0,
-    slow=0,
-    crash_per_commit=0,
-    runner_loss_per_order=0,
-    partitions_per_hour=0,
-)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -49,6 +40,14 @@ def test_a_liar_is_blamed_or_gains_nothing(lie: str) -> None:
     world = World(Plan(seed=7, hours=10, faults=QUIET, lie=lie)).run()
     world.judge()
     assert world.schedule.counts["lied"] > 0
+
+
+def test_a_call_that_ran_twice_is_paid_once() -> None:
+    """Two sessions, two honest records of one invocation: the requester signs for the first."""
+    plan = Plan(seed=11, readings_a_day=2400, lie="charged twice")
+    result = simulate(plan)
+    assert not result.failure
+    assert result.counts.get("charged twice", 0) > 0, "nothing was charged twice"
 
 
 def test_one_seed_has_one_trace_under_any_hash_seed() -> None:

@@ -7,13 +7,14 @@ import msgspec
 
 from mutualedge.consortium import Hub
 from mutualedge.consortium.rows import BLOCK_BUCKET
-from mutualedge.ledger import Block
+from mutualedge.ledger import Block, Outcome
 from mutualedge.market import Agreement
 from mutualedge.meter import UsageRecord
 from mutualedge.model import InvocationId, LeaseId, parse_instant
 from mutualedge.node import Node
 from mutualedge.node.leases import BORROWED, LeaseRow
 from mutualedge.protocol import (
+    CommandsOrdered,
     Execute,
     Executed,
     ExecuteLocal,
@@ -60,6 +61,7 @@ class Truth:
         self.leases: dict[LeaseId, LeaseTruth] = {}
         self._open: dict[InvocationId, _Asked] = {}
         self._promises: dict[str, Promises] = {}
+        self._opened: dict[bytes, None] = {}
         self.liar: str | None = None
 
     def asked(self, invocation: InvocationId, process: Process) -> None:
@@ -86,6 +88,8 @@ class Truth:
             promises.said(request, reply)
             if isinstance(reply, LeaseSigned):
                 assert_own_terms(parse_canonical(reply.agreement.payload, Agreement))
+            if isinstance(reply, CommandsOrdered) and isinstance(process.core, Hub):
+                _assert_within_credit(process.core)
 
         process.on_said = said
 
@@ -100,10 +104,16 @@ class Truth:
             if isinstance(order, Execute | ExecuteLocal):
                 self._check_deadline(name, process)
             if isinstance(answer, Executed):
+                self._opened_once(order)
                 self._promises[name].executed(answer.reply, answer.usage)
                 self._billed(answer)
 
         runner.observe = observe
+
+    def _opened_once(self, order: object) -> None:
+        assert isinstance(order, Execute)
+        assert order.record not in self._opened, "a runner opened one sealed call twice"
+        self._opened[order.record] = None
 
     def _check_deadline(self, name: str, process: Process) -> None:
         assert isinstance(process.core, Node)
@@ -130,6 +140,7 @@ class Truth:
             self._schedule.counts.add("promises kept", promises.judge())
         ledger = hub.core.ledger
         ledger.validate()
+        _assert_commands_act_once(hub)
         for node in nodes:
             self._judge_copy(hub, node)
         for lease_id, truth in self.leases.items():
@@ -171,3 +182,20 @@ class Truth:
             self._schedule.counts.add("leases settled")
             self._schedule.counts.add("settled exactly", posted == billed)
             self._schedule.counts.add("microcredits posted", posted)
+
+
+def _assert_within_credit(hub: Hub) -> None:
+    """Assert that nobody owes and has reserved more than its creditor allows."""
+    for creditor, debtor, line in hub.ledger.snapshot().credit_lines:
+        assert line.available_microcredits >= 0, f"{debtor} overdrew its credit with {creditor}"
+
+
+def _assert_commands_act_once(hub: Process) -> None:
+    """Assert that a command that stands in several blocks was answered the same in each."""
+    answered: dict[str, Outcome] = {}
+    for _, value in hub.store.scan(BLOCK_BUCKET):
+        envelope = msgspec.msgpack.decode(value, type=SignedBlock).block
+        block = parse_canonical(envelope.payload, Block)
+        for command, outcome in zip(block.commands, block.outcomes, strict=True):
+            first = answered.setdefault(command.payload_digest, outcome)
+            assert first == outcome, f"a command acted twice: {first} and {outcome}"

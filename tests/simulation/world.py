@@ -26,7 +26,7 @@ from tests.simulation.network import Network
 from tests.simulation.processes import CRASH_POINTS, Boot, Process, RunnerProcess
 from tests.simulation.remembering import RememberingRuntime
 from tests.simulation.schedule import HOUR_NS, START_NS, FaultRates, Schedule
-from tests.simulation.terms import JOB_NS, settings_of
+from tests.simulation.terms import CREDIT_MICROCREDITS, JOB_NS, settings_of
 from tests.simulation.truth import Truth
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.simulation.world_store import MemoryStore
@@ -34,14 +34,18 @@ from tests.simulation.world_store import MemoryStore
 CALM_HOURS = 9
 """A lease of six hours, its grace and its dispute window of one hour, with room."""
 
+CALM_HOURS_MAX = 11
+FINAL_NS = 1200 * NS_PER_S
+"""Blocks of the last minutes get this long, again and again, to be countersigned by all."""
+
 NAMES = ("candy", "forge", "harbour", "mill", "press", "quarry", "tannery")
 DEADLINE_NS = 34 * NS_PER_MS
 BURST_NS = 1440 * NS_PER_S
-READINGS_A_DAY = 1100
-"""Over all members in 60 bursts; up to 100 of them may be repeats of what was refused before."""
+READINGS_A_DAY = 1020
+"""Over all members in 60 bursts of whole batches: 1,080 of three, some of them repeats."""
 
-REPEATED = 0.3
-"""Share of refused readings that the device sends again in its next burst."""
+REPEATED_MAX = 60
+"""Refused readings that a device sends again in its next burst; the rest must be new ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,8 @@ class Plan:
     hours: int = 24
     faults: FaultRates = field(default_factory=FaultRates)
     lie: str | None = None
+    readings_a_day: int = READINGS_A_DAY
+    credit_microcredits: int = CREDIT_MICROCREDITS
     is_driven: bool = False
     """Whether the product's driver performs the effects; slower, and nobody lies then."""
 
@@ -109,7 +115,7 @@ class World:
             job_ns=JOB_NS,
         )
         self.truth.watch(name, process, runner)
-        for device in range(-(-READINGS_A_DAY // (60 * len(self.names)))):
+        for device in range(-(-self.plan.readings_a_day // (60 * len(self.names)))):
             start_ns = START_NS + 60 * NS_PER_S + index * BURST_NS // len(self.names)
             device_id = DeviceId(f"{name}-d{device}")
             self._read_at(start_ns, name, device_id)
@@ -121,7 +127,12 @@ class World:
             me=consortium.member(EnterpriseId(name)),
             consortium=consortium,
             trust_digest=self.founded.trust.payload_digest,
-            settings=settings_of(name, self.names, self.founded.platforms[name].collateral),
+            settings=settings_of(
+                name,
+                self.names,
+                self.founded.platforms[name].collateral,
+                self.plan.credit_microcredits,
+            ),
             keys=keys_of(name),
             entropy=entropy,
             store=store,
@@ -178,7 +189,8 @@ class World:
         assert isinstance(reply, ReadingScored | Refused)
         self.truth.answered(reading.invocation, reply)
         is_first = reading.invocation not in self._repeated
-        if isinstance(reply, Refused) and is_first and self.schedule.random.random() < REPEATED:
+        has_room = len(self._repeated) + len(self._refused) < REPEATED_MAX
+        if isinstance(reply, Refused) and is_first and has_room:
             self._refused[reading.device] = reading
 
     def run(self) -> "World":
@@ -194,7 +206,18 @@ class World:
         self.schedule.run_until(day_ns)
         self.schedule.calm = True
         self.schedule.run_until(day_ns + CALM_HOURS * HOUR_NS)
+        while not self._is_final() and self.schedule.now_ns < day_ns + CALM_HOURS_MAX * HOUR_NS:
+            self.schedule.run_until(self.schedule.now_ns + FINAL_NS)
         return self
+
+    def _is_final(self) -> bool:
+        """Tell whether every member knows every block as final: new leases make new ones."""
+        assert isinstance(self.hub.core, Hub)
+        height = self.hub.core.ledger.height
+        cores = [self.network.processes[name].core for name in self.names]
+        return all(
+            isinstance(core, Node) and core.snapshot().final_height == height for core in cores
+        )
 
     def close(self) -> None:
         """Let go of what still runs."""
