@@ -44,8 +44,11 @@ BURST_NS = 1440 * NS_PER_S
 READINGS_A_DAY = 1020
 """Over all members in 60 bursts of whole batches: 1,080 of three, some of them repeats."""
 
+UNCLEAR = ("sim.timeout", "session.unknown", "node.runner.lost")
+"""Refusals after which nobody knows whether a partner ran the call, and charges it."""
+
 REPEATED_MAX = 60
-"""Refused readings that a device sends again in its next burst; the rest must be new ones."""
+"""Readings that devices send again, in their next burst, after such a refusal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +193,8 @@ class World:
         self.truth.answered(reading.invocation, reply)
         is_first = reading.invocation not in self._repeated
         has_room = len(self._repeated) + len(self._refused) < REPEATED_MAX
-        if isinstance(reply, Refused) and is_first and has_room:
+        is_unclear = isinstance(reply, Refused) and reply.code in UNCLEAR
+        if is_unclear and is_first and has_room:
             self._refused[reading.device] = reading
 
     def run(self) -> "World":

@@ -1,5 +1,8 @@
 """Paying: only what is ours, priced right, received or proved, and once."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -13,6 +16,7 @@ from mutualedge.meter import (
     position_of,
 )
 from mutualedge.model import NS_PER_MS, Digest, LeaseId, Microcredits
+from mutualedge.node.leases import HeldLease
 from mutualedge.protocol import (
     AskOffer,
     AskStatement,
@@ -351,13 +355,19 @@ def test_a_vanished_provider_is_paid_what_was_signed() -> None:
     assert lease.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
 
 
-def claimed_world(extra_calls: int) -> World:
-    """Return a world whose provider claims this many calls beyond the voucher, batch in hand."""
+def claimed_world(extra_calls: int, bend: Callable[[HeldLease], None] = lambda _: None) -> World:
+    """Return a world whose provider claims this many calls beyond the voucher, batch in hand.
+
+    Args:
+        extra_calls: One of them was received.
+        bend: Changes what candy holds of the lease before the claim.
+    """
     world = open_world()
     for number in range(HALF_WINDOW):
         world.read(number)
     world.holding = (AskOffer, AskStatement, AskVoucher)
     world.read(99)
+    bend(world.candy.lease)
     lease = world.forge.lease
     (account,) = lease.accounts.values()
     runner = world.forge.runner
@@ -385,6 +395,29 @@ def test_an_inflated_claim_is_contradicted() -> None:
     assert lease is not None
     assert lease.status is LeaseStatus.DISPUTED
     assert lease.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
+
+
+def test_a_claim_for_what_was_paid_before_is_contradicted() -> None:
+    """Two runs of one invocation are owed once, whichever way the second is asked for."""
+    world = claimed_world(1, lambda lease: lease.paid.update({invocation_of(99): None}))
+    assert len(world.candy.noted("claim.contradicted")) == 1
+    (lease_id,) = world.candy.node._borrower.leases
+    lease = world.hub.hub.ledger.lease(lease_id)
+    assert lease is not None
+    assert lease.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
+
+
+def test_a_free_repeat_does_not_hide_the_charge() -> None:
+    """The record of a repeat costs nothing; the first run is owed all the same."""
+
+    def repeat(lease: HeldLease) -> None:
+        (account,) = lease.accounts.values()
+        (call,) = account.calls.values()
+        seq = call.usage.seq + 1
+        free = msgspec.structs.replace(call.usage, seq=seq, amount_microcredits=Microcredits(0))
+        account.calls[seq] = replace(call, usage=free)
+
+    assert claimed_world(1, repeat).candy.noted("claim.contradicted") == []
 
 
 def test_a_true_claim_is_not_contradicted() -> None:

@@ -192,16 +192,22 @@ class Payer:
         on_ledger = self._books.ledger.lease(lease.lease_id)
         if on_ledger is None or on_ledger.is_resolved or not on_ledger.pending_microcredits:
             return
-        known = sum(
-            walk_chain(
-                account.signed, ((call.raw, call.usage) for call in account.unsigned())
-            ).total_microcredits
-            for account in lease.accounts.values()
-        )
-        if on_ledger.claimed_microcredits > known:
+        if on_ledger.claimed_microcredits > _owed_microcredits(lease):
             reason = "Claimed beyond what our vouchers and received results add up to."
             self._books.submit(Contradict(lease=lease.lease_id, reason=reason))
             self._station.note("claim.contradicted", lease=lease.lease_id)
+
+
+def _owed_microcredits(lease: HeldLease) -> int:
+    """Return what we signed for and what we received since, each invocation once."""
+    signed = sum(account.signed.total_microcredits for account in lease.accounts.values())
+    received = {
+        call.usage.invocation: call.usage.amount_microcredits
+        for account in lease.accounts.values()
+        for call in account.unsigned()
+        if call.usage.amount_microcredits and call.usage.invocation not in lease.paid
+    }
+    return signed + sum(received.values())
 
 
 def _verify_run(
