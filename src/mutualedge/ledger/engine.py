@@ -110,6 +110,7 @@ class Ledger:
             key: found.pop(key) for key in sorted(found) if key.startswith(EXECUTED_TABLE)
         }
         self._store = Store(found.items())
+        self._parsed: tuple[Envelope, Block] | None = None  # the last: it is asked about in turn
 
     fit = staticmethod(fit)
 
@@ -205,11 +206,15 @@ class Ledger:
         Raises:
             PeerError: It did not.
         """
+        if self._parsed is not None and envelope is self._parsed[0]:
+            return self._parsed[1]
         try:
-            return verify_record(envelope, Block, self._consortium.trust.writer_key)
+            block = verify_record(envelope, Block, self._consortium.trust.writer_key)
         except PeerError as error:
             sentence = f"This is no block of the consortium's ledger writer ({error.code})."
             raise PeerError("ledger.block.forged", sentence) from error
+        self._parsed = (envelope, block)
+        return block
 
     def countersign(
         self, block: Envelope, settlement_key: SigningKey, enterprise: EnterpriseId

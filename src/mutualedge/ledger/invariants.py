@@ -1,7 +1,6 @@
 """What must hold between any two blocks, whatever was asked; the simulator checks it each time."""
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import TypeVar
 
 from mutualedge.ledger.accounts import (
@@ -27,19 +26,11 @@ from mutualedge.model import LeaseId
 
 T = TypeVar("T")
 
-DECODED_MAX = 4096
-"""Rows remembered decoded: between two blocks few change, and all of them are read again."""
-
 
 def rows_of(store: Store, table: str, kind: type[T]) -> Iterator[tuple[str, T]]:
     """Yield a table's rows decoded, each with its key after the table's name."""
     for key, raw in store.rows(table):
-        yield key.removeprefix(table), _decoded(key, raw, kind)  # type: ignore[arg-type]  # hashable
-
-
-@lru_cache(maxsize=DECODED_MAX)
-def _decoded(key: str, raw: bytes, kind: type[T]) -> T:
-    return decode_row(key, raw, kind)
+        yield key.removeprefix(table), decode_row(key, raw, kind)
 
 
 def assert_zero_sum(store: Store) -> None:
@@ -112,5 +103,5 @@ def _assert_amounts(store: Store, lease_id: str, lease: Lease) -> None:
         key = f"{TRANSFER_TABLE}{lease_id}.{index}"
         raw = store.get(key)
         assert raw is not None
-        moved += _decoded(key, raw, Transfer).posted_microcredits
+        moved += decode_row(key, raw, Transfer).posted_microcredits
     assert moved == lease.posted_microcredits
