@@ -177,7 +177,7 @@ def _choose_windows(
     terms = parse_canonical(output.request.agreement.payload, Agreement)
     choices: tuple[dict[str, int], ...] = (
         {"dispute_window_ms": 1},
-        {"window_calls": 64},
+        {"window_calls": 8},
         {"window_ms": 24 * 3600_000},
         {"window_ms": 1},
         {"price_microcredits": 1},

@@ -152,7 +152,8 @@ class Promises:
     def _countersigned(self, height: int, signer: str) -> Fact:
         def is_kept() -> bool:
             raw = self._store.get(BLOCK_BUCKET, block_row_key(height))
-            assert raw is not None
+            if raw is None:
+                return False
             block = msgspec.msgpack.decode(raw, type=SignedBlock)
             return any(each.signatures[0].keyid == signer for each in block.countersignatures)
 

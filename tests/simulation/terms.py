@@ -8,7 +8,9 @@ from mutualedge.node import Borrowing, Lending, NodeSettings
 JOB_NS = 5 * NS_PER_MS
 PERIOD_NS = 4 * JOB_NS
 PRICE_MICROCREDITS = 100
-WINDOW_CALLS = 16
+WINDOW_CALLS = 4
+"""W: a lease sees some fifteen bursts, so that an unsigned one must stop long before its end."""
+
 WINDOW_MS = 10_000
 DISPUTE_WINDOW_MS = 3600_000
 CREDIT_MICROCREDITS = 10**12

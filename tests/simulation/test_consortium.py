@@ -54,7 +54,9 @@ def test_one_seed_has_one_trace_under_any_hash_seed() -> None:
     """Two processes with other hash seeds go through the same events at the same times."""
     program = (
         "from tests.simulation.world import Plan, World;"
-        "print(World(Plan(seed=5, hours=8)).run().schedule.trace_digest)"
+        "from tests.simulation.scenarios import simulate;"
+        "print(World(Plan(seed=5, hours=8)).run().schedule.trace_digest);"
+        "print(simulate(Plan(seed=5, hours=4, is_driven=True)).trace)"
     )
     traces = {
         subprocess.run(

@@ -3,8 +3,12 @@
 Each plan passes with its guard in place; that is asserted too.
 """
 
+from collections.abc import Callable
+from functools import cache
+
 import pytest
 
+from mutualedge.consortium import Hub
 from mutualedge.ledger import Ledger, Outcome, accounts, engine
 from mutualedge.ledger.accounts import CreditLine
 from mutualedge.ledger.commands import Command
@@ -12,10 +16,13 @@ from mutualedge.ledger.context import write_row
 from mutualedge.ledger.contract import OUTCOME_TABLE, RecordedOutcome
 from mutualedge.model import Digest
 from mutualedge.node.books import OUTBOX_BUCKET
+from mutualedge.node.payer import Payer
+from mutualedge.node.provider import Provider
 from mutualedge.node.station import Station
 from mutualedge.plan.admission import Admitted, processor
+from mutualedge.protocol import ReadingScored, Reply
 from mutualedge.session.replay import ReplayWindow
-from tests.simulation.scenarios import simulate
+from tests.simulation.scenarios import Result, simulate
 from tests.simulation.schedule import QUIET, FaultRates
 from tests.simulation.world import Plan
 
@@ -24,6 +31,23 @@ LEASE_MICROCREDITS = 540_000_500
 
 REPEATING = FaultRates(loss=0.1, duplication=0.3, crash_per_commit=0, runner_loss_per_order=0)
 CRASHING = FaultRates(loss=0.2, duplication=0, crash_per_commit=0.02, runner_loss_per_order=0)
+
+
+KEPT_ROWS = {
+    "block": "countersignature",
+    "device": "score",
+    "entry": "record",
+    "ledger": "command",
+    "lent": "lease",
+    "meter": "voucher",
+    "record": "record",
+    "statement": "statement",
+    "witness": "cosignature",
+}
+"""What a reply vouches for that says more than a missing row of this bucket allows."""
+
+Mutate = Callable[[pytest.MonkeyPatch], None]
+WriteRow = Callable[[object, str, str, bytes | None], None]
 
 
 def without_admission(patch: pytest.MonkeyPatch) -> None:
@@ -54,15 +78,43 @@ def without_idempotency(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(engine.Ledger, "_run_once", run)
 
 
-def without_outbox(patch: pytest.MonkeyPatch) -> None:
-    """Keep commands in memory only until the ledger answered them."""
-    write = Station.write
+def without_rows(bucket: str) -> Mutate:
+    """Forget to write one kind of row, at nodes and hub."""
 
-    def forget(self: Station, bucket: str, key: str, value: bytes | None) -> None:
-        if bucket != OUTBOX_BUCKET:
-            write(self, bucket, key, value)
+    def mutate(patch: pytest.MonkeyPatch) -> None:
+        for party, name in ((Station, "write"), (Hub, "_write")):
+            patch.setattr(party, name, _forgetting(getattr(party, name), bucket))
 
-    patch.setattr(Station, "write", forget)
+    return mutate
+
+
+def _forgetting(write: WriteRow, bucket: str) -> WriteRow:
+    def forget(party: object, where: str, key: str, value: bytes | None) -> None:
+        if where != bucket:
+            write(party, where, key, value)
+
+    return forget
+
+
+def without_window(patch: pytest.MonkeyPatch) -> None:
+    """Run calls for ever, whatever is signed."""
+    patch.setattr(Provider, "_check_window", lambda *_: None)
+
+
+def without_contradiction(patch: pytest.MonkeyPatch) -> None:
+    """Take every claim for true."""
+    patch.setattr(Payer, "check_claim", lambda *_: None)
+
+
+def without_answers(patch: pytest.MonkeyPatch) -> None:
+    """Score readings and keep the scores."""
+    answer = Station.answer
+
+    def keep(self: Station, ask_id: int, reply: Reply) -> None:
+        if not isinstance(reply, ReadingScored):
+            answer(self, ask_id, reply)
+
+    patch.setattr(Station, "answer", keep)
 
 
 MUTANTS = {
@@ -87,17 +139,46 @@ MUTANTS = {
         "a command acted twice",
     ),
     "outbox": (
-        without_outbox,
+        without_rows(OUTBOX_BUCKET),
         Plan(seed=6, hours=7, faults=CRASHING),
         "no block of the bundle settles it",
     ),
+    "window": (
+        without_window,
+        Plan(seed=1, hours=7, faults=QUIET, lie="voucher withheld", readings_a_day=1400),
+        " got ",
+    ),
+    "contradiction": (
+        without_contradiction,
+        Plan(seed=7, hours=12, readings_a_day=2400, lie="charged twice"),
+        " paid ",
+    ),
+    "answers": (
+        without_answers,
+        Plan(seed=1, hours=1, faults=QUIET),
+        "has no answer and no excuse",
+    ),
+    **{
+        f"{bucket} rows": (
+            without_rows(bucket),
+            Plan(seed=1, hours=7, faults=QUIET),
+            "said without having kept: " + said,
+        )
+        for bucket, said in KEPT_ROWS.items()
+    },
 }
+
+
+@cache
+def _simulated(plan: Plan) -> Result:
+    """Return what a plan came to with every guard in place, once."""
+    return simulate(plan)
 
 
 @pytest.mark.parametrize("guard", sorted(MUTANTS))
 def test_what_is_missing_is_noticed(guard: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its guard the plan passes; without it the check named here fails, and no other."""
     mutate, plan, check = MUTANTS[guard]
-    assert not simulate(plan).failure
+    assert not _simulated(plan).failure
     mutate(monkeypatch)
     assert check in simulate(plan).failure
