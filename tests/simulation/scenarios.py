@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from tests.simulation.liars import LIES
+from tests.simulation.remembering import remembered_quotes
 from tests.simulation.world import Plan, World
 
 NEEDED = (
@@ -51,7 +52,7 @@ def simulate(plan: Plan) -> Result:
     world = World(plan)
     failure = ""
     try:
-        with closing(world):
+        with closing(world), remembered_quotes():
             world.run()
             world.judge()
     except Exception:  # noqa: BLE001  # the report names the seed, whatever went wrong
