@@ -8,6 +8,9 @@ from concurrent.futures import ProcessPoolExecutor
 from tests.simulation.scenarios import Result, plan_of, simulate
 from tests.simulation.schedule import Counts
 
+PROGRESS_SEEDS = 100
+"""Seeds between two lines that say how far we are."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
@@ -17,10 +20,15 @@ def main() -> int:
     told = parser.parse_args()
     seeds = range(told.first, told.first + told.seeds)
     started_s = time.monotonic()
-    totals, failed = Counts(), 0
+    totals, failed, done = Counts(), 0, 0
     with ProcessPoolExecutor(told.processes) as pool:
         for result in pool.map(simulate, map(plan_of, seeds), chunksize=4):
             failed += _report(result)
+            done += 1
+            if done % PROGRESS_SEEDS == 0:
+                elapsed_s = time.monotonic() - started_s
+                sys.stdout.write(f"{done} seeds, {failed} failed, {elapsed_s:.0f} s\n")
+                sys.stdout.flush()
             for name, count in result.counts.items():
                 totals.add(name, count)
     for name in sorted(totals.values):

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 
 from mutualedge.adapters.tee_sim import (
     SimulatedPlatform,
@@ -22,6 +23,7 @@ def seed_of(*parts: str) -> bytes:
     return hashlib.sha256("/".join(parts).encode()).digest()
 
 
+@cache
 def keys_of(name: str) -> NodeKeys:
     return NodeKeys(
         node=SigningKey(seed_of(name, "node")),
@@ -43,6 +45,7 @@ class Founded:
     witness: SigningKey
 
 
+@cache
 def found(names: tuple[str, ...]) -> Founded:
     root = make_test_root("simulated", seed_of("root"), START_NS)
     platforms = {name: _platform(root, name) for name in names}

@@ -1,11 +1,13 @@
 """Partners who lie: each lie changes what leaves one node, as its dishonest owner would."""
 
+import base64
 from collections.abc import Callable
 
 import msgspec
 
+from mutualedge.market import Agreement, Offer
 from mutualedge.meter import UsageRecord
-from mutualedge.model import InvocationId, LeaseId
+from mutualedge.model import NS_PER_S, InvocationId, LeaseId, Microcredits
 from mutualedge.protocol import (
     AddCheckpoint,
     Answer,
@@ -13,7 +15,13 @@ from mutualedge.protocol import (
     AskVoucher,
     Breach,
     CallDone,
+    CheckpointCosigned,
+    Execute,
+    LeaseSigned,
+    OfferMade,
+    Order,
     Output,
+    ProposeLease,
     Refused,
     StatementSigned,
     VoucherSigned,
@@ -30,7 +38,7 @@ from mutualedge.tlog import (
 )
 from tests.simulation.founding import Founded, keys_of
 from tests.simulation.processes import Process
-from tests.simulation.schedule import Schedule
+from tests.simulation.schedule import HOUR_NS, Schedule
 
 Lie = Callable[[Output, Process, Founded, Schedule], Output | None]
 
@@ -122,11 +130,126 @@ def _fork_log(
     return _ask_instead(output, AddCheckpoint(body=body))
 
 
+def _raise_price(
+    output: Output, liar: Process, _founded: Founded, schedule: Schedule
+) -> Output | None:
+    """Sign the lease at twice the price that was offered."""
+    if not (isinstance(output, Answer) and isinstance(output.reply, LeaseSigned)):
+        return output
+    schedule.counts.add("lied")
+    signed = output.reply.agreement
+    terms = parse_canonical(signed.payload, Agreement)
+    price = Microcredits(2 * terms.price_microcredits)
+    dear = msgspec.structs.replace(terms, price_microcredits=price)
+    forged = sign_record(dear, keys_of(liar.name).settlement)
+    signatures = (*signed.signatures[:1], *forged.signatures)
+    both = msgspec.structs.replace(forged, signatures=signatures)
+    return Answer(ask_id=output.ask_id, reply=LeaseSigned(agreement=both))
+
+
+def _inflate_offer(
+    output: Output, liar: Process, _founded: Founded, schedule: Schedule
+) -> Output | None:
+    """Offer longer deadlines or budgets than were asked for, another price, or what cannot be."""
+    if not (isinstance(output, Answer) and isinstance(output.reply, OfferMade)):
+        return output
+    schedule.counts.add("lied")
+    offer = parse_canonical(output.reply.offer.payload, Offer)
+    inflations: tuple[dict[str, int], ...] = (
+        {"deadline_ns": 30 * NS_PER_S},
+        {"deadline_ns": 400 * 24 * HOUR_NS},
+        {"budget_ns": 20 * offer.budget_ns, "period_ns": 20 * offer.period_ns},
+        {"price_microcredits": 1000 * offer.price_microcredits},
+        {"period_ns": 1},
+    )
+    inflated = msgspec.structs.replace(offer, **schedule.random.choice(inflations))
+    envelope = sign_record(inflated, keys_of(liar.name).node)
+    return Answer(ask_id=output.ask_id, reply=OfferMade(offer=envelope))
+
+
+def _choose_windows(
+    output: Output, liar: Process, _founded: Founded, schedule: Schedule
+) -> Output | None:
+    """Propose leases under which the provider could neither collect nor claim in time."""
+    if not (isinstance(output, Ask) and isinstance(output.request, ProposeLease)):
+        return output
+    schedule.counts.add("lied")
+    terms = parse_canonical(output.request.agreement.payload, Agreement)
+    choices: tuple[dict[str, int], ...] = (
+        {"dispute_window_ms": 1},
+        {"window_calls": 8},
+        {"window_ms": 24 * 3600_000},
+        {"window_ms": 1},
+        {"price_microcredits": 1},
+        {"deadline_ns": 1},
+    )
+    sly = msgspec.structs.replace(terms, **schedule.random.choice(choices))
+    proposal = sign_record(sly, keys_of(liar.name).settlement)
+    return _ask_instead(output, ProposeLease(agreement=proposal))
+
+
+def _charge_twice(
+    output: Output, _liar: Process, _founded: Founded, schedule: Schedule
+) -> Output | None:
+    """Charge every run, and pretend to have forgotten sessions, so that calls come again."""
+    if isinstance(output, Order) and isinstance(output.order, Execute):
+        dear = msgspec.structs.replace(output.order, billable=True)
+        return Order(order=dear, life=output.life)
+    if _answers(output, CallDone) and schedule.random.random() < 0.5:
+        assert isinstance(output, Answer)
+        schedule.counts.add("lied")
+        refused = Refused(code="session.unknown", sentence="Which session?")
+        return Answer(ask_id=output.ask_id, reply=refused)
+    return output
+
+
+def _replay_call(
+    output: Output, liar: Process, _founded: Founded, schedule: Schedule
+) -> Output | None:
+    """Hand the runner a sealed call it ran before, to have it charged again."""
+    if not (isinstance(output, Order) and isinstance(output.order, Execute)):
+        return output
+    order = output.order
+    first = liar.remembered.setdefault(f"{liar.life} {output.life} {order.session}", order)
+    if first is order:
+        return output
+    assert isinstance(first, Execute)
+    schedule.counts.add("lied")
+    again = msgspec.structs.replace(first, job=order.job, billable=True)
+    return Order(order=again, life=output.life)
+
+
+def _poison_cosignature(
+    output: Output, _liar: Process, _founded: Founded, schedule: Schedule
+) -> Output | None:
+    """Return a cosignature that does not verify, to spoil the note it is added to."""
+    if not (isinstance(output, Answer) and isinstance(output.reply, CheckpointCosigned)):
+        return output
+    schedule.counts.add("lied")
+    head, material = output.reply.line.rstrip("\n").rsplit(" ", 1)
+    raw = base64.b64decode(material)
+    spoiled = base64.b64encode(raw[:-1] + bytes([raw[-1] ^ 1])).decode()
+    return Answer(ask_id=output.ask_id, reply=CheckpointCosigned(line=f"{head} {spoiled}\n"))
+
+
+def _replay_signatures(
+    output: Output, liar: Process, _founded: Founded, schedule: Schedule
+) -> Output | None:
+    """Answer with the first voucher or statement ever signed: another lease's, or a smaller sum."""
+    if not (_answers(output, VoucherSigned) or _answers(output, StatementSigned)):
+        return output
+    assert isinstance(output, Answer)
+    first = liar.remembered.setdefault(type(output.reply).__name__, output.reply)
+    schedule.counts.add("lied", first != output.reply)
+    assert isinstance(first, VoucherSigned | StatementSigned)
+    return Answer(ask_id=output.ask_id, reply=first)
+
+
 def _answers(output: Output, kind: type) -> bool:
     return isinstance(output, Answer) and isinstance(output.reply, kind)
 
 
-def _ask_instead(output: Ask, request: AskVoucher | AddCheckpoint) -> Ask:
+def _ask_instead(output: Ask, request: AskVoucher | AddCheckpoint | ProposeLease) -> Ask:
     return Ask(
         request_id=output.request_id,
         peer=output.peer,
@@ -142,6 +265,13 @@ LIES: dict[str, Lie] = {
     "record inflated": _inflate_record,
     "log forked": _fork_log,
     "statement refused": _refuse_statement,
+    "price raised": _raise_price,
+    "offer inflated": _inflate_offer,
+    "windows chosen": _choose_windows,
+    "charged twice": _charge_twice,
+    "call replayed": _replay_call,
+    "cosignature poisoned": _poison_cosignature,
+    "signatures replayed": _replay_signatures,
 }
 
 

@@ -60,12 +60,15 @@ class Process:
         self.core: Node | Hub | None = None
         self.life = 0
         self.tamper: Tamper = _honest
+        self.remembered: dict[str, object] = {}
         self.notes: list[Note] = []
         self._schedule = schedule
         self._boot = boot
         self._send = send
         self._crash_rate = crash_rate
         self._answers: dict[int, OnReply] = {}
+        self._requests: dict[int, Request] = {}
+        self.on_said: Callable[[Request, Reply], None] = lambda _request, _reply: None
         self._ask_count = 0
         self._wake_ns: int | None = None
         self.order: Callable[[Order], None] = lambda _: None
@@ -86,8 +89,12 @@ class Process:
         self._schedule.trace(f"{self.name} crashes")
         self.core = None
         self._answers.clear()
+        self._requests.clear()
         self.on_crash()
         self._schedule.after(down_ns, self.start)
+
+    def stop(self) -> None:
+        """Let go of what still runs; the core stays as it is, to be looked at."""
 
     def ask(self, peer: str, request: Request, on_reply: OnReply) -> None:
         """Deliver a request; a process that is down never answers."""
@@ -95,6 +102,7 @@ class Process:
             return
         self._ask_count += 1
         self._answers[self._ask_count] = on_reply
+        self._requests[self._ask_count] = request
         self.handle(Asked(ask_id=self._ask_count, peer=peer, request=request))
 
     def answered(self, life: int, event: Answered | Unanswered) -> None:
@@ -125,6 +133,8 @@ class Process:
         if point == "between outputs":
             outputs = outputs[: len(outputs) // 2]
         for output in outputs:
+            if isinstance(output, Answer):
+                self.on_said(self._requests.pop(output.ask_id), output.reply)
             tampered = self.tamper(output)
             if tampered is not None:
                 self._perform_output(tampered)

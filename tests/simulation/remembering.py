@@ -1,5 +1,16 @@
-"""The reference engine, remembering answers: runners restart often and calibrate each time."""
+"""Pure functions that remember their answers: a day asks the same again and again.
 
+Runners restart often and calibrate each time; a quote that its requester verified comes to the
+auditor again, of the same second.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+import pytest
+
+from mutualedge.attest import appraisal, verify_sgx_quote
 from mutualedge.functions import Execution, LoadedFunction, PythonRuntime, VerifiedBundle
 
 
@@ -26,3 +37,14 @@ class RememberingRuntime:
 
     def load(self, bundle: VerifiedBundle) -> RememberingFunction:
         return RememberingFunction(PythonRuntime().load(bundle))
+
+
+_verify_sgx_quote = lru_cache(maxsize=512)(verify_sgx_quote)
+
+
+@contextmanager
+def remembered_quotes() -> Iterator[None]:
+    """Verify each quote once a second at most; every other one is verified as always."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(appraisal, "verify_sgx_quote", _verify_sgx_quote)
+        yield

@@ -2,9 +2,11 @@
 
 import gc
 import traceback
+from contextlib import closing
 from dataclasses import dataclass
 
 from tests.simulation.liars import LIES
+from tests.simulation.remembering import remembered_quotes
 from tests.simulation.world import Plan, World
 
 NEEDED = (
@@ -50,8 +52,9 @@ def simulate(plan: Plan) -> Result:
     world = World(plan)
     failure = ""
     try:
-        world.run()
-        world.judge()
+        with closing(world), remembered_quotes():
+            world.run()
+            world.judge()
     except Exception:  # noqa: BLE001  # the report names the seed, whatever went wrong
         failure = traceback.format_exc(limit=-3)
     gc.enable()

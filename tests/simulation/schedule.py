@@ -24,6 +24,16 @@ class FaultRates:
     partitions_per_hour: float = 0.25
 
 
+QUIET = FaultRates(
+    loss=0,
+    duplication=0,
+    slow=0,
+    crash_per_commit=0,
+    runner_loss_per_order=0,
+    partitions_per_hour=0,
+)
+
+
 @dataclass(slots=True)
 class Counts:
     """How often each thing happened; a run without some fault proves nothing about it."""
@@ -83,7 +93,8 @@ class Schedule:
 
     def run_until(self, end_ns: int) -> None:
         while self._heap and self._heap[0][0] <= end_ns:
-            self.now_ns, _, action = heapq.heappop(self._heap)
+            at_ns, _, action = heapq.heappop(self._heap)
+            self.now_ns = max(self.now_ns, at_ns)  # what blocks a process may have taken longer
             action()
         self.now_ns = max(self.now_ns, end_ns)
 

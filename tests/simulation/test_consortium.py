@@ -7,19 +7,10 @@ import pytest
 
 from tests.simulation.liars import LIES
 from tests.simulation.scenarios import INVOCATIONS_MIN, NEEDED, plan_of, simulate
-from tests.simulation.schedule import FaultRates
+from tests.simulation.schedule import QUIET
 from tests.simulation.world import Plan, World
 
 SEEDS = 200
-
-QUIET = FaultRates(
-    loss=0,
-    duplication=0,
-    slow=0,
-    crash_per_commit=0,
-    runner_loss_per_order=0,
-    partitions_per_hour=0,
-)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -35,10 +26,10 @@ def test_nothing_is_lost_doubled_or_forged(seed: int) -> None:
 
 def test_a_quiet_day_settles_every_call_exactly() -> None:
     """Without faults and liars every charged call is posted, to the microcredit."""
-    world = World(Plan(seed=1, hours=6, faults=QUIET)).run()
+    world = World(Plan(seed=1, hours=6, faults=QUIET, readings_a_day=1400)).run()
     world.judge()
     counts = world.schedule.counts
-    assert counts["scored at a partner"] > 20
+    assert counts["scored at a partner"] > 50
     assert counts["settled exactly"] == counts["leases settled"] > 0
     assert counts["microcredits posted"] == counts["scored at a partner"] * 500
 
@@ -51,11 +42,21 @@ def test_a_liar_is_blamed_or_gains_nothing(lie: str) -> None:
     assert world.schedule.counts["lied"] > 0
 
 
+def test_a_call_that_ran_twice_is_paid_once() -> None:
+    """Two sessions, two honest records of one invocation: the requester signs for the first."""
+    plan = Plan(seed=7, hours=12, readings_a_day=2400, lie="charged twice")
+    result = simulate(plan)
+    assert not result.failure
+    assert result.counts.get("charged twice", 0) > 0, "nothing was charged twice"
+
+
 def test_one_seed_has_one_trace_under_any_hash_seed() -> None:
     """Two processes with other hash seeds go through the same events at the same times."""
     program = (
         "from tests.simulation.world import Plan, World;"
-        "print(World(Plan(seed=5, hours=8)).run().schedule.trace_digest)"
+        "from tests.simulation.scenarios import simulate;"
+        "print(World(Plan(seed=5, hours=8)).run().schedule.trace_digest);"
+        "print(simulate(Plan(seed=5, hours=4, is_driven=True)).trace)"
     )
     traces = {
         subprocess.run(

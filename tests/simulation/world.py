@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from mutualedge.app.export import bundle_lines, export_part
 from mutualedge.audit import verify_bundle
 from mutualedge.consortium import Hub
-from mutualedge.functions import anomaly_bundle
 from mutualedge.model import (
     NS_PER_MS,
     NS_PER_S,
@@ -16,28 +15,40 @@ from mutualedge.model import (
     InvocationId,
     Nanoseconds,
 )
-from mutualedge.node import Borrowing, Lending, Node, NodeSettings
+from mutualedge.node import Node
 from mutualedge.protocol import Reading, ReadingScored, Refused, Reply
 from mutualedge.runner import Attester, Runner
 from mutualedge.signing import Entropy
+from tests.simulation.driven import DrivenProcess
 from tests.simulation.founding import Founded, found, keys_of, seed_of
 from tests.simulation.liars import tell
 from tests.simulation.network import Network
 from tests.simulation.processes import CRASH_POINTS, Boot, Process, RunnerProcess
 from tests.simulation.remembering import RememberingRuntime
 from tests.simulation.schedule import HOUR_NS, START_NS, FaultRates, Schedule
+from tests.simulation.terms import CREDIT_MICROCREDITS, JOB_NS, settings_of
 from tests.simulation.truth import Truth
+from tests.simulation.virtual_loop import VirtualLoop
 from tests.simulation.world_store import MemoryStore
 
 CALM_HOURS = 9
 """A lease of six hours, its grace and its dispute window of one hour, with room."""
 
+CALM_HOURS_MAX = 11
+FINAL_NS = 1200 * NS_PER_S
+"""Blocks of the last minutes get this long, again and again, to be countersigned by all."""
+
 NAMES = ("candy", "forge", "harbour", "mill", "press", "quarry", "tannery")
-JOB_NS = 5 * NS_PER_MS
 DEADLINE_NS = 34 * NS_PER_MS
 BURST_NS = 1440 * NS_PER_S
 READINGS_A_DAY = 1020
-"""Over all members; a day of 60 bursts then has at least this many invocations."""
+"""Over all members in 60 bursts of whole batches: 1,080 of three, some of them repeats."""
+
+UNCLEAR = ("sim.timeout", "session.unknown", "node.runner.lost")
+"""Refusals after which nobody knows whether a partner ran the call, and charges it."""
+
+REPEATED_MAX = 60
+"""Readings that devices send again, in their next burst, after such a refusal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +60,10 @@ class Plan:
     hours: int = 24
     faults: FaultRates = field(default_factory=FaultRates)
     lie: str | None = None
+    readings_a_day: int = READINGS_A_DAY
+    credit_microcredits: int = CREDIT_MICROCREDITS
+    is_driven: bool = False
+    """Whether the product's driver performs the effects; slower, and nobody lies then."""
 
 
 class World:
@@ -61,9 +76,11 @@ class World:
         self.founded: Founded = found(self.names)
         self.network = Network(self.schedule, plan.faults)
         self.truth = Truth(self.schedule)
-        self.liar = self.names[0] if plan.lie is not None else None
-        self._bundle = anomaly_bundle()
+        self.liar = self.truth.liar = self.names[0] if plan.lie is not None else None
         self._invocation_count = 0
+        self._refused: dict[DeviceId, Reading] = {}
+        self._repeated: dict[InvocationId, None] = {}
+        self._loop = VirtualLoop(self.schedule) if plan.is_driven else None
         self.hub = self._process("hub", self._boot_hub)
         for index, name in enumerate(self.names):
             self._add_node(index, name)
@@ -71,14 +88,16 @@ class World:
             tell(plan.lie, self.network.processes[self.liar], self.founded, self.schedule)
 
     def _process(self, name: str, boot: Boot) -> Process:
-        process = Process(
-            name,
-            self.schedule,
-            boot,
-            self.network.send,
-            crash_rate=self.plan.faults.crash_per_commit,
-        )
+        crash_rate = self.plan.faults.crash_per_commit
+        send = self.network.send
+        if self._loop is None:
+            process = Process(name, self.schedule, boot, send, crash_rate=crash_rate)
+        else:
+            process = DrivenProcess(
+                name, self.schedule, boot, send, crash_rate=crash_rate, loop=self._loop
+            )
         self.network.processes[name] = process
+        self.truth.listen(process)
         return process
 
     def _boot_hub(self, store: MemoryStore, _now_ns: int) -> Hub:
@@ -99,7 +118,7 @@ class World:
             job_ns=JOB_NS,
         )
         self.truth.watch(name, process, runner)
-        for device in range(-(-READINGS_A_DAY // (60 * len(self.names)))):
+        for device in range(-(-self.plan.readings_a_day // (60 * len(self.names)))):
             start_ns = START_NS + 60 * NS_PER_S + index * BURST_NS // len(self.names)
             device_id = DeviceId(f"{name}-d{device}")
             self._read_at(start_ns, name, device_id)
@@ -110,43 +129,16 @@ class World:
         return Node(
             me=consortium.member(EnterpriseId(name)),
             consortium=consortium,
-            settings=self._settings(name),
+            settings=settings_of(
+                name,
+                self.names,
+                self.founded.platforms[name].collateral,
+                self.plan.credit_microcredits,
+            ),
             keys=keys_of(name),
             entropy=entropy,
             store=store,
             now_ns=now_ns,
-        )
-
-    def _settings(self, name: str) -> NodeSettings:
-        index = self.names.index(name)
-        after = (self.names[(index + step) % len(self.names)] for step in (1, 2))
-        partners = tuple(EnterpriseId(other) for other in after)
-        return NodeSettings(
-            function=self._bundle.digest,
-            bundle=self._bundle.raw,
-            collateral=self.founded.platforms[name].collateral,
-            job_budget_ns=JOB_NS,
-            lending=Lending(
-                budget_ns=JOB_NS,
-                period_ns=4 * JOB_NS,
-                deadline_ns=4 * JOB_NS,
-                price_microcredits=100,
-                credit_microcredits=10**12,
-            ),
-            borrowing=Borrowing(
-                providers=partners,
-                lease_ms=6 * 3600_000,
-                renew_before_ms=300_000,
-                price_max_microcredits=100,
-            ),
-            network_ms=5,
-            window_calls=16,
-            window_ms=10_000,
-            dispute_window_ms=3600_000,
-            settle_grace_ms=600_000,
-            checkpoint_every_ms=900_000,
-            follow_every_ms=240_000,
-            request_timeout_ms=5_000,
         )
 
     def _boot_runner(self, name: str, process: Process, life: int) -> Runner:
@@ -173,24 +165,37 @@ class World:
         self.schedule.at(burst_ns + jitter_ns, read)
 
     def _read(self, name: str, device: DeviceId) -> None:
+        """Ask what was refused in the last burst once more, the same question, or a new one."""
+        reading = self._refused.pop(device, None)
+        if reading is None:
+            reading = self._new_reading(device)
+            self.schedule.counts.add("invocations")
+        else:
+            self._repeated[reading.invocation] = None
+            self.schedule.counts.add("readings repeated")
+        process = self.network.processes[name]
+        self.truth.asked(reading.invocation, process)
+        process.ask("device", reading, lambda reply: self._on_reply(reading, reply))
+
+    def _new_reading(self, device: DeviceId) -> Reading:
         random = self.schedule.random
         self._invocation_count += 1
-        invocation = InvocationId(f"{self._invocation_count:032x}")
         level = 80.0 if random.random() < 0.02 else 20.0
-        reading = Reading(
+        return Reading(
             device=device,
-            invocation=invocation,
+            invocation=InvocationId(f"{self._invocation_count:032x}"),
             readings=tuple(level + random.random() for _ in range(8)),
             remaining_ns=Nanoseconds(DEADLINE_NS),
         )
-        self.truth.asked(invocation)
-        self.network.processes[name].ask(
-            "device", reading, lambda reply: self._on_reply(invocation, reply)
-        )
 
-    def _on_reply(self, invocation: InvocationId, reply: Reply) -> None:
+    def _on_reply(self, reading: Reading, reply: Reply) -> None:
         assert isinstance(reply, ReadingScored | Refused)
-        self.truth.answered(invocation, reply)
+        self.truth.answered(reading.invocation, reply)
+        is_first = reading.invocation not in self._repeated
+        has_room = len(self._repeated) + len(self._refused) < REPEATED_MAX
+        is_unclear = isinstance(reply, Refused) and reply.code in UNCLEAR
+        if is_unclear and is_first and has_room:
+            self._refused[reading.device] = reading
 
     def run(self) -> "World":
         """Simulate the day with faults, then a calm time in which everything settles."""
@@ -205,12 +210,31 @@ class World:
         self.schedule.run_until(day_ns)
         self.schedule.calm = True
         self.schedule.run_until(day_ns + CALM_HOURS * HOUR_NS)
+        while not self._is_final() and self.schedule.now_ns < day_ns + CALM_HOURS_MAX * HOUR_NS:
+            self.schedule.run_until(self.schedule.now_ns + FINAL_NS)
         return self
+
+    def _is_final(self) -> bool:
+        """Tell whether every member knows every block as final: new leases make new ones."""
+        assert isinstance(self.hub.core, Hub)
+        height = self.hub.core.ledger.height
+        cores = [self.network.processes[name].core for name in self.names]
+        return all(
+            isinstance(core, Node) and core.snapshot().final_height == height for core in cores
+        )
+
+    def close(self) -> None:
+        """Let go of what still runs."""
+        for process in self.network.processes.values():
+            process.stop()
+        if self._loop is not None:
+            self._loop.close()
 
     def judge(self) -> None:
         """Assert what must hold once everything settled."""
         honest = frozenset(name for name in self.names if name != self.liar)
-        self.truth.judge(self.hub, honest)
+        nodes = [self.network.processes[name] for name in self.names]
+        self.truth.judge(self.hub, nodes, honest)
         self._judge_audit(honest)
 
     def _judge_audit(self, honest: frozenset[str]) -> None:
@@ -226,3 +250,7 @@ class World:
         if self.liar is None:
             assert report.status == "proved", report.findings[:3]
         assert report.counts.ledger_sum_microcredits == 0
+        assert isinstance(self.hub.core, Hub)
+        leases = self.hub.core.ledger.snapshot().leases
+        posted = sum(lease.posted_microcredits for _, lease in leases)
+        assert report.counts.settled_microcredits == posted, "the auditor proved another sum"

@@ -162,6 +162,31 @@ def test_a_refusal_makes_the_provider_patient() -> None:
     assert {note["code"] for note in world.forge.noted("voucher.refused")} == {"no.money"}
 
 
+def test_a_voucher_that_is_none_makes_the_provider_patient_too() -> None:
+    """Signing the wrong thing is refusing: it costs neither side a request every half window."""
+    world = open_world()
+    lease = world.forge.lease
+    bent_voucher(world, total_microcredits=1)
+    world.read(1)
+    world.run(5 * WINDOW_MS)
+    assert 2 <= len(world.forge.asked(AskVoucher)) <= 4
+    world.bend = lambda reply: reply
+    world.run((lease.terms.ends_ns - world.now_ns) / NS_PER_MS + 500)
+    assert lease.open_calls == 0
+    assert lease.refusals == 0
+
+
+def test_the_voucher_we_hold_already_is_no_answer() -> None:
+    """It signs for nothing new, so the requester is asked at doubling distances as well."""
+    world = open_world()
+    (account,) = world.forge.lease.accounts.values()
+    same = VoucherSigned(voucher=account.voucher)
+    world.bend = lambda reply: same if isinstance(reply, VoucherSigned) else reply
+    world.read(1)
+    world.run(5 * WINDOW_MS)
+    assert 2 <= len(world.forge.asked(AskVoucher)) <= 4
+
+
 def claims(world: World) -> list[Claim]:
     commands = [
         parse_canonical(envelope.payload, Command)

@@ -15,6 +15,7 @@ from mutualedge.meter import (
     position_of,
 )
 from mutualedge.model import NS_PER_MS, Digest, LeaseId, Microcredits
+from mutualedge.node.leases import HeldLease
 from mutualedge.protocol import (
     AskOffer,
     AskStatement,
@@ -359,6 +360,7 @@ def claimed_world(
     extra_calls: int,
     *,
     prepare: Callable[[World], None] = lambda _world: None,
+    bend: Callable[[HeldLease], None] = lambda _lease: None,
     restart: bool = False,
 ) -> World:
     """Return a world whose provider claims this many calls beyond the voucher, batch in hand.
@@ -366,7 +368,8 @@ def claimed_world(
     Args:
         extra_calls: Claimed beyond the voucher; one of them was answered.
         prepare: What happens before that one.
-        restart: Whether candy restarts after it.
+        bend: Changes what candy holds of the lease after it.
+        restart: Whether candy restarts then.
     """
     world = open_world()
     for number in range(HALF_WINDOW):
@@ -374,6 +377,7 @@ def claimed_world(
     world.holding = (AskOffer, AskStatement, AskVoucher)
     prepare(world)
     assert isinstance(world.read(99), ReadingScored)
+    bend(world.candy.lease)
     if restart:
         world.candy.restart()
     lease = world.forge.lease
@@ -403,6 +407,29 @@ def test_an_inflated_claim_is_contradicted() -> None:
     assert lease is not None
     assert lease.status is LeaseStatus.DISPUTED
     assert lease.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
+
+
+def test_a_claim_for_what_was_paid_before_is_contradicted() -> None:
+    """Two runs of one invocation are owed once, whichever way the second is asked for."""
+    world = claimed_world(1, bend=lambda lease: lease.paid.update({invocation_of(99): None}))
+    assert len(world.candy.noted("claim.contradicted")) == 1
+    (lease_id,) = world.candy.node._borrower.leases
+    lease = world.hub.hub.ledger.lease(lease_id)
+    assert lease is not None
+    assert lease.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
+
+
+def test_a_free_repeat_does_not_hide_the_charge() -> None:
+    """The record of a repeat costs nothing; the first run is owed all the same."""
+
+    def repeat(lease: HeldLease) -> None:
+        (account,) = lease.accounts.values()
+        (call,) = account.calls.values()
+        seq = call.usage.seq + 1
+        free = msgspec.structs.replace(call.usage, seq=seq, amount_microcredits=Microcredits(0))
+        account.calls[seq] = msgspec.structs.replace(call, usage=free)
+
+    assert claimed_world(1, bend=repeat).candy.noted("claim.contradicted") == []
 
 
 def test_a_true_claim_is_not_contradicted() -> None:

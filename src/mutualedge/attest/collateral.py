@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TypeVar
 
 import msgspec
@@ -10,6 +11,9 @@ from cryptography import x509
 from mutualedge.errors import AttestationFailed
 
 T = TypeVar("T")
+
+COLLATERAL_REMEMBERED = 8
+"""A partner's platforms send the same papers with every session, for weeks."""
 
 
 class Collateral(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +45,7 @@ class Bulletin(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     tcb_evaluation_data_number: int
 
 
+@lru_cache(maxsize=COLLATERAL_REMEMBERED)
 def parse_collateral(raw: bytes) -> Collateral:
     """Return collateral in the JSON form that Intel's library and its bindings share.
 
@@ -50,6 +55,7 @@ def parse_collateral(raw: bytes) -> Collateral:
     return _decoded(raw, Collateral, "The collateral")
 
 
+@lru_cache(maxsize=COLLATERAL_REMEMBERED)
 def parse_bulletins(collateral: Collateral) -> tuple[Bulletin, Bulletin]:
     """Return dates and number of TCB information and of enclave identity.
 
@@ -69,7 +75,7 @@ def verify_in_date(collateral: Collateral, now_s: int) -> None:
         AttestationFailed: One of them is not valid yet or any more, or is no revocation list.
     """
     now = datetime.fromtimestamp(now_s, UTC)
-    for name, since, until in _windows(collateral):
+    for name, since, until in _dates(collateral):
         if now < since:
             sentence = f"The {name} is valid from {since:%Y-%m-%d %H:%M} UTC; check the clocks."
             raise AttestationFailed("attest.collateral.not-yet-valid", sentence)
@@ -79,6 +85,11 @@ def verify_in_date(collateral: Collateral, now_s: int) -> None:
                 "the provider must fetch new collateral."
             )
             raise AttestationFailed("attest.collateral.expired", sentence)
+
+
+@lru_cache(maxsize=COLLATERAL_REMEMBERED)
+def _dates(collateral: Collateral) -> tuple[tuple[str, datetime, datetime], ...]:
+    return tuple(_windows(collateral))
 
 
 def _windows(collateral: Collateral) -> Iterator[tuple[str, datetime, datetime]]:

@@ -5,6 +5,7 @@ archive of it is held here to one spelling, and each certificate and list to its
 """
 
 import warnings
+from functools import lru_cache
 from itertools import pairwise
 
 import msgspec
@@ -30,6 +31,9 @@ _FAULTS = (
 _CHAINS = ("pck_crl_issuer_chain", "tcb_info_issuer_chain", "qe_identity_issuer_chain")
 
 
+CHECKED_MAX = 16
+"""Chains and collaterals remembered as good; a platform's sessions repeat the same ones."""
+
 _PEM_BEGINS = b"-----BEGIN CERTIFICATE-----"
 
 
@@ -48,6 +52,7 @@ def check_certification(evidence: bytes, root: bytes) -> str | None:
     return None
 
 
+@lru_cache(maxsize=CHECKED_MAX)
 def check_collateral(raw: bytes, root: bytes) -> str | None:
     """Return why archived collateral is not in its one form, or not all under the root.
 
@@ -71,7 +76,8 @@ def check_collateral(raw: bytes, root: bytes) -> str | None:
     return None
 
 
-def _verified_chain(pem: str, root: bytes) -> list[x509.Certificate]:
+@lru_cache(maxsize=CHECKED_MAX)
+def _verified_chain(pem: str, root: bytes) -> tuple[x509.Certificate, ...]:
     """Return the certificates of a chain, leaf first.
 
     Raises:
@@ -90,7 +96,7 @@ def _verified_chain(pem: str, root: bytes) -> list[x509.Certificate]:
         certificate.verify_directly_issued_by(issuer)
     if chain[-1].public_bytes(Encoding.DER) != root:
         raise ValueError("a certificate chain does not end in the consortium's attestation root")
-    return chain
+    return tuple(chain)
 
 
 def _verify_list(hexadecimal: str, issuer: x509.Certificate) -> None:

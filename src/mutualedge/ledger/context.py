@@ -1,6 +1,7 @@
 """The little that a contract may touch, so that two engines can host the very same contract."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -11,6 +12,10 @@ from mutualedge.model import EnterpriseId
 from mutualedge.signing import canonical_bytes
 
 T = TypeVar("T")
+
+DECODED_MAX = 4096
+"""Rows remembered decoded: each call of a lease reads its row, which changes a few times a day;
+structs are frozen and rows small, so this stays below 4 MB."""
 
 _decoders: dict[object, msgspec.json.Decoder[object]] = {}
 
@@ -53,14 +58,19 @@ def decode_row(key: str, raw: bytes, kind: type[T]) -> T:
     Raises:
         CorruptState: The row does not hold one.
     """
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
     try:
-        return decoder.decode(raw)  # type: ignore[return-value]  # the decoder of `kind`
+        return _decoded(raw, kind)  # type: ignore[arg-type,no-any-return]  # classes are hashable
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         sentence = f"Ledger row '{key}' is no {kind.__name__}; restore the ledger from its blocks."
         raise CorruptState("ledger.row.corrupt", sentence) from error
+
+
+@lru_cache(maxsize=DECODED_MAX)
+def _decoded(raw: bytes, kind: type[T]) -> T:
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+    return decoder.decode(raw)  # type: ignore[return-value]  # the decoder of `kind`
 
 
 def read_row(context: Context, key: str, kind: type[T]) -> T | None:

@@ -110,6 +110,7 @@ class Ledger:
             key: found.pop(key) for key in sorted(found) if key.startswith(EXECUTED_TABLE)
         }
         self._store = Store(found.items())
+        self._parsed: tuple[Envelope, Block] | None = None  # the last: it is asked about in turn
 
     fit = staticmethod(fit)
 
@@ -205,11 +206,15 @@ class Ledger:
         Raises:
             PeerError: It did not.
         """
+        if self._parsed is not None and envelope is self._parsed[0]:
+            return self._parsed[1]
         try:
-            return verify_record(envelope, Block, self._consortium.trust.writer_key)
+            block = verify_record(envelope, Block, self._consortium.trust.writer_key)
         except PeerError as error:
             sentence = f"This is no block of the consortium's ledger writer ({error.code})."
             raise PeerError("ledger.block.forged", sentence) from error
+        self._parsed = (envelope, block)
+        return block
 
     def countersign(
         self, block: Envelope, settlement_key: SigningKey, enterprise: EnterpriseId
@@ -223,11 +228,22 @@ class Ledger:
         if settlement_key.public_bytes != self._consortium.member(enterprise).settlement_key:
             sentence = f"This is not the settlement key of '{enterprise}'."
             raise UsageError("ledger.countersign.key", sentence)
-        height, digest = self.parse_block(block).height, block.payload_digest
-        if self._executed.get(_executed_key(height)) != digest.encode():
+        height = self.verify_executed(block)
+        word = Countersignature(height=height, block=block.payload_digest)
+        return sign_record(word, settlement_key)
+
+    def verify_executed(self, block: Envelope) -> int:
+        """Return the height of a block that was executed here, exactly this one.
+
+        Raises:
+            UsageError: Not executed here lately; the writer may have signed two of this height.
+            PeerError: No block of the writer.
+        """
+        height = self.parse_block(block).height
+        if self._executed.get(_executed_key(height)) != block.payload_digest.encode():
             sentence = f"This block {height} was not executed here, so it cannot be vouched for."
             raise UsageError("ledger.countersign.not-executed", sentence)
-        return sign_record(Countersignature(height=height, block=digest), settlement_key)
+        return height
 
     def is_final(self, block: Envelope, countersignatures: Iterable[Envelope]) -> bool:
         """Tell whether more than two thirds of the members countersigned exactly this block.

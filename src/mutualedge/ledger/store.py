@@ -14,8 +14,9 @@ NOBODY = EnterpriseId("")
 class Store:
     """The ``Context`` of the embedded engine; what happened since ``commit`` can be undone.
 
-    A key is ``table/…``. A table gets a sorted index when it is first scanned, so the large ones
-    that only grow (outcomes, transfers) cost nothing.
+    A key is ``table/…``, and each table is a dictionary of its own: reading one whole reads no
+    other. A table gets a sorted index when it is first scanned, so the large ones that only grow
+    (outcomes, transfers) cost nothing.
 
     Attributes:
         caller: Whose command runs; set by the engine.
@@ -26,7 +27,9 @@ class Store:
         """Take the rows of a ledger, in any order."""
         self.caller = NOBODY
         self.now_ns = 0
-        self._rows = dict(rows)
+        self._tables: dict[str, dict[str, bytes]] = {}
+        for key, value in rows:
+            self._tables.setdefault(_table_of(key), {})[key] = value
         self._index: dict[str, list[str]] = {}
         self._journal: list[tuple[str, bytes | None]] = []
         self._events: list[Event] = []
@@ -42,18 +45,18 @@ class Store:
 
     def get(self, key: str) -> bytes | None:
         """Return the current value."""
-        return self._rows.get(key)
+        return self._tables.get(_table_of(key), _NO_ROWS).get(key)
 
     def put(self, key: str, value: bytes) -> None:
         """Write a row."""
         assert key.isascii()
         assert "/" in key
-        self._journal.append((key, self._rows.get(key)))
+        self._journal.append((key, self.get(key)))
         self._set(key, value)
 
     def delete(self, key: str) -> None:
         """Remove a row, present or not."""
-        self._journal.append((key, self._rows.get(key)))
+        self._journal.append((key, self.get(key)))
         self._set(key, None)
 
     def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
@@ -62,16 +65,16 @@ class Store:
         position = bisect_left(index, prefix)
         while position < len(index) and index[position].startswith(prefix):
             key = index[position]
-            yield key, self._rows[key]
+            yield key, self._tables[_table_of(key)][key]
             position = bisect_right(index, key)
 
-    def rows(self, prefix: str = "") -> Iterator[tuple[str, bytes]]:
-        """Yield rows in no particular order, without building an index."""
-        return ((key, value) for key, value in self._rows.items() if key.startswith(prefix))
+    def rows(self, table: str) -> Iterable[tuple[str, bytes]]:
+        """Return a table's rows in no particular order, without building an index."""
+        return self._tables.get(table, _NO_ROWS).items()
 
     def writes(self) -> dict[str, bytes | None]:
         """Return the last value of every key touched since the last commit, None if removed."""
-        return {key: self._rows.get(key) for key, _ in self._journal}
+        return {key: self.get(key) for key, _ in self._journal}
 
     def commit(self) -> None:
         """Make what was written so far final."""
@@ -96,12 +99,14 @@ class Store:
             self._set(key, before)
 
     def _set(self, key: str, value: bytes | None) -> None:
-        was_present = key in self._rows
+        table = _table_of(key)
+        rows = self._tables.setdefault(table, {})
+        was_present = key in rows
         if value is None:
-            self._rows.pop(key, None)
+            rows.pop(key, None)
         else:
-            self._rows[key] = value
-        index = self._index.get(_table_of(key))
+            rows[key] = value
+        index = self._index.get(table)
         if index is None or was_present == (value is not None):
             return
         if was_present:
@@ -117,5 +122,8 @@ class Store:
         return index
 
 
+_NO_ROWS: dict[str, bytes] = {}
+
+
 def _table_of(key: str) -> str:
-    return key[: key.index("/") + 1]
+    return key[: key.find("/") + 1]

@@ -174,16 +174,18 @@ class Books:
             rows = self.ledger.apply(signed.block, self._station.now_ns)
             for key, value in rows.items():
                 self._station.write(LEDGER_BUCKET, key, value)
-        own = self.ledger.countersign(
-            signed.block, self._station.keys.settlement, self._station.me.enterprise
-        )
+        self.ledger.verify_executed(signed.block)
         row = msgspec.msgpack.encode(signed)
         self._station.write(BLOCK_BUCKET, block_row_key(height), row)
         if height == self._final_height + 1 and self.ledger.is_final(
             signed.block, signed.countersignatures
         ):
             self._final_height = height
-        return None if any(map(self._is_ours, signed.countersignatures)) else own
+        if any(map(self._is_ours, signed.countersignatures)):
+            return None
+        return self.ledger.countersign(
+            signed.block, self._station.keys.settlement, self._station.me.enterprise
+        )
 
     def _is_ours(self, envelope: Envelope) -> bool:
         key = self._station.keys.settlement

@@ -177,6 +177,8 @@ class Collector:
     def _take_voucher(
         self, lease: HeldLease, account: MeterAccount, position: ChainPosition, envelope: Envelope
     ) -> None:
+        """Keep a voucher for what was asked; one that signs nothing new counts as a refusal."""
+        lease.refusals += 1
         requester = self._station.consortium.member(lease.terms.requester)
         voucher = verify_voucher(
             envelope, lease=lease.lease_id, requester_key=requester.settlement_key
@@ -187,8 +189,9 @@ class Collector:
             raise PeerError("meter.voucher.other-sum", sentence)
         is_progress = signed.seq > account.signed.seq
         self._on_signed(lease, account.sign_through(signed, envelope))
-        lease.refusals = 0
-        account.is_refused = False
+        if is_progress:
+            lease.refusals = 0
+            account.is_refused = False
         save_account(self._station, lease, account)
         self._station.note(
             "voucher.received", lease=lease.lease_id, total=signed.total_microcredits

@@ -106,12 +106,6 @@ class MeterAccount:
             seq += 1
         return tuple(run)
 
-    @property
-    def known_microcredits(self) -> int:
-        """What the voucher and the records after it add up to."""
-        open_microcredits = sum(call.usage.amount_microcredits for call in self.calls.values())
-        return self.signed.total_microcredits + open_microcredits
-
     def sign_through(self, position: ChainPosition, voucher: Envelope) -> tuple[MeteredCall, ...]:
         """Take a voucher for this position; return the calls it covers, which are not open now."""
         assert position.seq >= self.signed.seq, "a voucher never goes back"

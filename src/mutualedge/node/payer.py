@@ -214,8 +214,19 @@ def _owed_microcredits_max(lease: HeldLease, awaited_calls: int) -> int | None:
     if any(account.is_restored for account in accounts):
         return None
     lost_calls = sum(account.unreplied for account in accounts) - awaited_calls
-    known = sum(account.known_microcredits for account in accounts)
-    return known + lost_calls * lease.terms.call_microcredits
+    return _known_microcredits(lease) + lost_calls * lease.terms.call_microcredits
+
+
+def _known_microcredits(lease: HeldLease) -> int:
+    """Return what we signed for and what we received since, each invocation once."""
+    signed = sum(account.signed.total_microcredits for account in lease.accounts.values())
+    received = {
+        call.usage.invocation: call.usage.amount_microcredits
+        for account in lease.accounts.values()
+        for call in account.calls.values()
+        if call.usage.amount_microcredits and call.usage.invocation not in lease.paid
+    }
+    return signed + sum(received.values())
 
 
 def _verify_run(

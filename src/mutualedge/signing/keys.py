@@ -12,6 +12,12 @@ from mutualedge.model import KeyId
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 
+VERIFIED_MAX = 4096
+"""Signatures remembered as valid; blocks, commands and vouchers are seen two to four times, and
+what we signed ourselves comes back in blocks, statements and agreements."""
+
+_verified: dict[bytes, None] = {}
+
 
 class SigningKey:
     """A private Ed25519 key (RFC 8032); signing is deterministic, so the core may hold one."""
@@ -31,8 +37,10 @@ class SigningKey:
         return key_id_of(self.public_bytes)
 
     def sign(self, message: bytes) -> bytes:
-        """Return the 64-byte signature over exactly these bytes."""
-        return self._private.sign(message)
+        """Return the 64-byte signature over exactly these bytes, known here to be valid."""
+        signature = self._private.sign(message)
+        _remember(_asked(self.public_bytes, signature, message))
+        return signature
 
 
 @lru_cache(maxsize=1024)
@@ -46,29 +54,32 @@ def _public_key(public_bytes: bytes) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(public_bytes)
 
 
-VERIFIED_MAX = 4096
-"""Signatures remembered as valid; blocks, commands and vouchers are seen two to four times."""
+def _asked(public_bytes: bytes, signature: bytes, message: bytes) -> bytes:
+    """Return the digest of a question; the first two have one length each, so it is unambiguous."""
+    return hashlib.sha256(public_bytes + signature + message).digest()
 
-_verified: dict[bytes, None] = {}
+
+def _remember(asked: bytes) -> None:
+    if len(_verified) >= VERIFIED_MAX:
+        del _verified[next(iter(_verified))]
+    _verified[asked] = None
 
 
 def signature_is_valid(public_bytes: bytes, signature: bytes, message: bytes) -> bool:
     """Tell whether the key signed exactly this message; a malformed key signed nothing.
 
-    What was found valid is remembered by digest, so that asking again costs a hash.
+    What we signed or found valid is remembered by digest, so that asking again costs a hash.
     """
     if len(public_bytes) != KEY_BYTES or len(signature) != SIGNATURE_BYTES:
         return False
-    asked = hashlib.sha256(public_bytes + signature + message).digest()
+    asked = _asked(public_bytes, signature, message)
     if asked in _verified:
         return True
     try:
         _public_key(public_bytes).verify(signature, message)
     except InvalidSignature:
         return False
-    if len(_verified) >= VERIFIED_MAX:
-        del _verified[next(iter(_verified))]
-    _verified[asked] = None
+    _remember(asked)
     return True
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from mutualedge.errors import PeerError, UsageError
 from mutualedge.signing import SigningKey, signature_is_valid
@@ -22,6 +23,9 @@ SIGNATURES_MAX = 100
 
 NAME_BYTES_MAX = 255
 """Length of a key name; the cosignature format for post-quantum keys has one byte for it."""
+
+NAMES_REMEMBERED = 256
+"""Log and witness keys of a full consortium; each checkpoint names the same few again."""
 
 PUBLIC_KEY_BYTES = 32
 KEY_HASH_BYTES = 4
@@ -59,8 +63,7 @@ class NoteVerifier:
     @property
     def key_hash(self) -> bytes:
         """The four bytes that stand before each signature of this key ("key ID")."""
-        material = bytes([self.algorithm]) + self.public_bytes
-        return hashlib.sha256(self.name.encode() + b"\n" + material).digest()[:KEY_HASH_BYTES]
+        return _key_hash(self.name, self.algorithm, self.public_bytes)
 
     @property
     def vkey(self) -> str:
@@ -131,8 +134,19 @@ class Note:
 
 def is_key_name(name: str) -> bool:
     """Tell whether a signature line can carry this name."""
+    return len(name) <= NAME_BYTES_MAX and _is_short_key_name(name)
+
+
+@lru_cache(maxsize=NAMES_REMEMBERED)
+def _is_short_key_name(name: str) -> bool:
     forbidden = any(each.isspace() or each < " " or each == "+" for each in name)
     return not forbidden and 0 < len(name.encode(errors="replace")) <= NAME_BYTES_MAX
+
+
+@lru_cache(maxsize=NAMES_REMEMBERED)
+def _key_hash(name: str, algorithm: NoteAlgorithm, public_bytes: bytes) -> bytes:
+    material = bytes([algorithm]) + public_bytes
+    return hashlib.sha256(name.encode() + b"\n" + material).digest()[:KEY_HASH_BYTES]
 
 
 def decode_base64(text: str, *, what: str) -> bytes:

@@ -263,13 +263,23 @@ class Processor:
 
     def validate(self) -> None:
         """Assert what must hold between any two calls."""
+        promised = [each.key for each in self._profile.reservations]
+        assert promised == list(self._next_releases_ns), "profile and histories name the same"
+        assert len(promised) <= RESERVATIONS_MAX, "reservations are bounded"
+        if self._pending:
+            self._validate_pending()
+        if self._running is not None:
+            assert self._running.job.release_ns <= self._running.started_ns <= self._now_ns
+
+    def _validate_pending(self) -> None:
         deadlines = [job.deadline_ns for job in self._pending]
         assert deadlines == sorted(deadlines), "pending jobs are ordered by deadline"
         keys = list(self._job_keys())
         assert len(keys) == len(set(keys)), "job keys are unique"
-        promised = [each.key for each in self._profile.reservations]
-        assert promised == list(self._next_releases_ns), "profile and histories name the same"
-        assert len(promised) <= RESERVATIONS_MAX, "reservations are bounded"
+        owners = [job.reservation_key for job in self._pending]
+        assert all(owner is None or owner in self._next_releases_ns for owner in owners)
+        orphans_max = RESERVATIONS_MAX * QUEUED_PER_RESERVATION_MAX
+        assert owners.count(None) <= FREE_JOBS_MAX + orphans_max, "free jobs are bounded"
         for reservation in self._profile.reservations:
             releases = sorted(
                 job.release_ns for job in self._pending if job.reservation_key == reservation.key
@@ -278,12 +288,6 @@ class Processor:
             releases.append(self._next_releases_ns[reservation.key])
             for earlier_ns, later_ns in pairwise(releases):
                 assert later_ns - earlier_ns >= reservation.period_ns, "releases keep the period"
-        owners = [job.reservation_key for job in self._pending]
-        assert all(owner is None or owner in promised for owner in owners), "owners exist"
-        orphans_max = RESERVATIONS_MAX * QUEUED_PER_RESERVATION_MAX
-        assert owners.count(None) <= FREE_JOBS_MAX + orphans_max, "free jobs are bounded"
-        if self._running is not None:
-            assert self._running.job.release_ns <= self._running.started_ns <= self._now_ns
 
     def _job_keys(self) -> Iterable[str]:
         if self._running is not None:

@@ -1,0 +1,184 @@
+"""Take one guard of the product away, and a named check of the simulation fails.
+
+Each plan passes with its guard in place; that is asserted too.
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+
+from mutualedge.consortium import Hub
+from mutualedge.ledger import Ledger, Outcome, accounts, engine
+from mutualedge.ledger.accounts import CreditLine
+from mutualedge.ledger.commands import Command
+from mutualedge.ledger.context import write_row
+from mutualedge.ledger.contract import OUTCOME_TABLE, RecordedOutcome
+from mutualedge.model import Digest
+from mutualedge.node.books import OUTBOX_BUCKET
+from mutualedge.node.payer import Payer
+from mutualedge.node.provider import Provider
+from mutualedge.node.station import Station
+from mutualedge.plan.admission import Admitted, processor
+from mutualedge.protocol import ReadingScored, Reply
+from mutualedge.session.replay import ReplayWindow
+from tests.simulation.scenarios import Result, simulate
+from tests.simulation.schedule import QUIET, FaultRates
+from tests.simulation.world import Plan
+
+LEASE_MICROCREDITS = 540_000_500
+"""Reserved by one lease of six hours: 1,080,001 calls of 500."""
+
+REPEATING = FaultRates(loss=0.1, duplication=0.3, crash_per_commit=0, runner_loss_per_order=0)
+CRASHING = FaultRates(loss=0.2, duplication=0, crash_per_commit=0.02, runner_loss_per_order=0)
+
+
+KEPT_ROWS = {
+    "block": "countersignature",
+    "device": "score",
+    "entry": "record",
+    "ledger": "command",
+    "lent": "lease",
+    "meter": "voucher",
+    "record": "record",
+    "statement": "statement",
+    "witness": "cosignature",
+}
+"""What a reply vouches for that says more than a missing row of this bucket allows."""
+
+Mutate = Callable[[pytest.MonkeyPatch], None]
+WriteRow = Callable[[object, str, str, bytes | None], None]
+
+
+def without_admission(patch: pytest.MonkeyPatch) -> None:
+    """Take every job, whatever waits."""
+    patch.setattr(processor, "check_job", lambda *_: Admitted())
+
+
+def without_replay_window(patch: pytest.MonkeyPatch) -> None:
+    """Open every record, however often it came."""
+    patch.setattr(ReplayWindow, "verify_new", lambda _self, _seq: None)
+
+
+def without_credit_limit(patch: pytest.MonkeyPatch) -> None:
+    """Reserve whatever is asked; the ledger still shows the true line."""
+    endless = CreditLine(limit_microcredits=2**53, owed_microcredits=0, pending_microcredits=0)
+    patch.setattr(accounts, "credit_line", lambda *_: endless)
+
+
+def without_idempotency(patch: pytest.MonkeyPatch) -> None:
+    """Carry a command out each time it comes, and record its last outcome."""
+
+    def run(self: Ledger, command: Command, digest: Digest) -> Outcome:
+        outcome = self._run_new(command)
+        row = RecordedOutcome(command=digest, outcome=outcome)
+        write_row(self._store, f"{OUTCOME_TABLE}{command.enterprise}/{command.id}", row)
+        return outcome
+
+    patch.setattr(engine.Ledger, "_run_once", run)
+
+
+def without_rows(bucket: str) -> Mutate:
+    """Forget to write one kind of row, at nodes and hub."""
+
+    def mutate(patch: pytest.MonkeyPatch) -> None:
+        for party, name in ((Station, "write"), (Hub, "_write")):
+            patch.setattr(party, name, _forgetting(getattr(party, name), bucket))
+
+    return mutate
+
+
+def _forgetting(write: WriteRow, bucket: str) -> WriteRow:
+    def forget(party: object, where: str, key: str, value: bytes | None) -> None:
+        if where != bucket:
+            write(party, where, key, value)
+
+    return forget
+
+
+def without_window(patch: pytest.MonkeyPatch) -> None:
+    """Run calls for ever, whatever is signed."""
+    patch.setattr(Provider, "_check_window", lambda *_: None)
+
+
+def without_contradiction(patch: pytest.MonkeyPatch) -> None:
+    """Take every claim for true."""
+    patch.setattr(Payer, "check_claim", lambda *_: None)
+
+
+def without_answers(patch: pytest.MonkeyPatch) -> None:
+    """Score readings and keep the scores."""
+    answer = Station.answer
+
+    def keep(self: Station, ask_id: int, reply: Reply) -> None:
+        if not isinstance(reply, ReadingScored):
+            answer(self, ask_id, reply)
+
+    patch.setattr(Station, "answer", keep)
+
+
+MUTANTS = {
+    "admission": (
+        without_admission,
+        Plan(seed=1, hours=2, faults=QUIET, readings_a_day=2400),
+        "late",
+    ),
+    "replay window": (
+        without_replay_window,
+        Plan(seed=1, hours=4, faults=QUIET, lie="call replayed"),
+        "a runner opened one sealed call twice",
+    ),
+    "credit limit": (
+        without_credit_limit,
+        Plan(seed=1, hours=7, faults=QUIET, credit_microcredits=LEASE_MICROCREDITS + 10**6),
+        "overdrew its credit",
+    ),
+    "idempotency": (
+        without_idempotency,
+        Plan(seed=1, hours=7, faults=REPEATING),
+        "a command acted twice",
+    ),
+    "outbox": (
+        without_rows(OUTBOX_BUCKET),
+        Plan(seed=6, hours=7, faults=CRASHING),
+        "no block of the bundle settles it",
+    ),
+    "window": (
+        without_window,
+        Plan(seed=1, hours=7, faults=QUIET, lie="voucher withheld", readings_a_day=1400),
+        " got ",
+    ),
+    "contradiction": (
+        without_contradiction,
+        Plan(seed=7, hours=12, readings_a_day=2400, lie="charged twice"),
+        " paid ",
+    ),
+    "answers": (
+        without_answers,
+        Plan(seed=1, hours=1, faults=QUIET),
+        "has no answer and no excuse",
+    ),
+    **{
+        f"{bucket} rows": (
+            without_rows(bucket),
+            Plan(seed=1, hours=7, faults=QUIET),
+            "said without having kept: " + said,
+        )
+        for bucket, said in KEPT_ROWS.items()
+    },
+}
+
+
+@cache
+def _simulated(plan: Plan) -> Result:
+    """Return what a plan came to with every guard in place, once."""
+    return simulate(plan)
+
+
+@pytest.mark.parametrize("guard", sorted(MUTANTS))
+def test_what_is_missing_is_noticed(guard: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its guard the plan passes; without it the check named here fails, and no other."""
+    mutate, plan, check = MUTANTS[guard]
+    assert not _simulated(plan).failure
+    mutate(monkeypatch)
+    assert check in simulate(plan).failure
