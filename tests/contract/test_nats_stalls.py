@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from mutualedge.adapters.nats import PAYLOAD_BYTES_MAX, NatsServer, Request
 from mutualedge.adapters.nats.client import FLUSH_TIMEOUT_S
 from mutualedge.errors import Unreachable
@@ -93,6 +95,24 @@ async def test_leaving_a_server_that_does_not_read_takes_bounded_time(tmp_path: 
                 await client.close()
                 assert time.monotonic() - begun_s < FLUSH_TIMEOUT_S + SLACK_S
         await client.wait_closed()
+
+
+@on_loop
+async def test_a_client_that_is_closed_while_it_reconnects_stays_closed(tmp_path: Path) -> None:
+    """An attempt that fails in the moment of closing is the last one; nothing outlives the close.
+
+    Without pauses between attempts that moment is most of the time.
+    """
+    async with alone(tmp_path) as world:
+        clients = [await world.connect(BAKERY) for _ in range(20)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mutualedge.adapters.nats.client.RECONNECT_DELAY_MIN_S", 0.0)
+            await world.servers[BAKERY].kill()
+            await until(lambda: not any(client.is_connected for client in clients))
+            for client in clients:
+                await client.close()
+            trying = [client._connection._reconnection_task for client in clients]
+            assert [task for task in trying if task is not None and not task.done()] == []
 
 
 @on_loop

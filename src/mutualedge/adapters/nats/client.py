@@ -240,16 +240,32 @@ class NatsClient:
         self._is_closing = True
         while self._services:
             await self._services.pop().stop(drain_timeout_s=drain_timeout_s)
-        closing = asyncio.create_task(self._connection.close())  # swallows cancellations of its own
+        closing = asyncio.create_task(self._disconnect())  # nats-py swallows our cancellation
         try:
             await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
         finally:
-            await self._end(closing)
+            await self._cut(closing)
+            await self._stop_reconnecting()  # in case the connection was lost meanwhile
             self._fail_waiting("this client was closed")
             self._closed.set()
 
-    async def _end(self, closing: asyncio.Task[None]) -> None:
-        """Cut the connection if it still waits for a server that does not read."""
+    async def _disconnect(self) -> None:
+        await self._stop_reconnecting()
+        await self._connection.close()
+
+    async def _stop_reconnecting(self) -> None:
+        """Cancel nats-py's attempts until they end.
+
+        An attempt that fails in the moment of its cancellation swallows it (``asyncio.wait_for``
+        before Python 3.12), and would go on for ever, also after the connection was closed.
+        """
+        reconnecting = self._connection._reconnection_task  # noqa: SLF001 - it cancels only once
+        while reconnecting is not None and not reconnecting.done():
+            reconnecting.cancel()
+            await asyncio.wait({reconnecting}, timeout=CONNECT_RETRY_S)
+
+    async def _cut(self, closing: asyncio.Task[None]) -> None:
+        """End the connection if it still waits for a server that does not read."""
         transport = self._connection._transport  # noqa: SLF001 - nats-py itself waits for ever
         writer = transport._io_writer if isinstance(transport, TcpTransport) else None  # noqa: SLF001
         if not closing.done() and writer is not None:
