@@ -6,12 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mutualedge.adapters.nats import PasswordLogin, start_server
+from mutualedge.adapters.nats import PasswordLogin, connect, start_server
 from mutualedge.adapters.sqlite import SqliteStore
 from mutualedge.app.files import STORE_FILE, NodeFile, read_process_file
 from mutualedge.app.founding import HUB, found_consortium
 from mutualedge.app.local import ERRORS_FILE
-from mutualedge.app.processes import _cause, _connected, _enterprise_server
+from mutualedge.app.processes import _cause, _while_up, enterprise_server
 from mutualedge.errors import MutualEdgeError
 from mutualedge.model import DeviceId, EnterpriseId
 from mutualedge.node.logbook import CheckpointRow
@@ -80,11 +80,12 @@ def test_a_nats_server_that_dies_before_it_is_used_is_noticed_at_once(tmp_path: 
     async def main() -> BaseException:
         found_consortium(founding(lease_ms=4_000), tmp_path / "trial")
         told = read_process_file(tmp_path / "trial" / BAKERY, NodeFile)
-        server = await start_server(_enterprise_server(told), tmp_path / "nats")
+        server = await start_server(enterprise_server(told), tmp_path / "nats")
         await server.kill()
         login = PasswordLogin(user="node", password=told.node_password)
+        connecting = connect(server.client_url, login, name=BAKERY, report=lambda *_: None)
         with pytest.raises(ExceptionGroup) as failed:
-            await _connected(server, login, BAKERY, lambda _note: None)
+            await _while_up(server, connecting)
         return _cause(failed.value)
 
     cause = asyncio.run(main())

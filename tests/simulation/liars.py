@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from mutualedge.market import Agreement, Offer
+from mutualedge.market import Agreement, Offer, commitment_of
 from mutualedge.meter import UsageRecord
 from mutualedge.model import NS_PER_S, InvocationId, LeaseId, Microcredits
 from mutualedge.protocol import (
@@ -144,7 +144,8 @@ def _raise_price(
     forged = sign_record(dear, keys_of(liar.name).settlement)
     signatures = (*signed.signatures[:1], *forged.signatures)
     both = msgspec.structs.replace(forged, signatures=signatures)
-    return Answer(ask_id=output.ask_id, reply=LeaseSigned(agreement=both))
+    reply = msgspec.structs.replace(output.reply, agreement=both)
+    return Answer(ask_id=output.ask_id, reply=reply)
 
 
 def _inflate_offer(
@@ -184,8 +185,10 @@ def _choose_windows(
         {"deadline_ns": 1},
     )
     sly = msgspec.structs.replace(terms, **schedule.random.choice(choices))
-    proposal = sign_record(sly, keys_of(liar.name).settlement)
-    return _ask_instead(output, ProposeLease(agreement=proposal))
+    settlement = keys_of(liar.name).settlement
+    agreement = sign_record(sly, settlement)
+    commitment = sign_record(commitment_of(LeaseId(agreement.payload_digest), sly), settlement)
+    return _ask_instead(output, ProposeLease(agreement=agreement, commitment=commitment))
 
 
 def _charge_twice(
