@@ -1,6 +1,5 @@
 """Signing: one spelling of a record, signatures over exact bytes and type, entropy that forgets."""
 
-import hmac
 from hashlib import sha256
 
 import msgspec
@@ -17,7 +16,6 @@ from mutualedge.signing import (
     countersign,
     digest_of,
     key_id_of,
-    keyed_digest,
     media_type,
     parse_canonical,
     pre_authentication_encoding,
@@ -228,18 +226,3 @@ def test_entropy_wants_a_whole_seed() -> None:
     """A short seed is our own mistake and is told at once."""
     with pytest.raises(ValueError, match="at least 32 bytes"):
         Entropy(bytes(31))
-
-
-@pytest.mark.parametrize("key_bytes", [0, 1, 32, 63, 64])
-def test_a_keyed_digest_is_the_librarys_hmac(key_bytes: int) -> None:
-    """Written out as two hashes, HMAC-SHA256 is what the standard library computes."""
-    key = bytes(range(key_bytes))
-    for length in (0, 1, 55, 64, 1000):
-        message = bytes(length)
-        assert keyed_digest(key, message) == hmac.digest(key, message, "sha256")
-
-
-def test_a_keyed_digest_is_the_standards() -> None:
-    """The example of RFC 4231, section 4.3."""
-    digest = keyed_digest(b"Jefe", b"what do ya want for nothing?")
-    assert digest.hex() == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"

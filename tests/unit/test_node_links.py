@@ -13,7 +13,6 @@ from mutualedge.session import (
     Responder,
     SessionKeys,
     content_digest,
-    content_salt,
 )
 from mutualedge.signing import canonical_bytes
 from tests.unit.ledger_world import METER
@@ -45,8 +44,8 @@ def reply_record(
     usage = msgspec.structs.replace(
         usage_record(),
         invocation=ASKED,
-        request=content_digest(content_salt(keys.secret, 1), REQUEST),
-        response=content_digest(content_salt(keys.secret, 1), RESPONSE),
+        request=content_digest(keys.secret, 1, "request", REQUEST),
+        response=content_digest(keys.secret, 1, "response", RESPONSE),
     )
     raw = canonical_bytes(msgspec.structs.replace(usage, **(changes or {})))
     sealed = encode_sealed(SealedReply(usage=raw, response=handed))

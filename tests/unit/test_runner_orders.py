@@ -55,7 +55,6 @@ from mutualedge.session import (
     RecordKind,
     SessionKeys,
     content_digest,
-    content_salt,
     handshake_prologue,
 )
 from mutualedge.signing import (
@@ -213,10 +212,11 @@ def test_a_record_tells_content_to_its_two_ends_only() -> None:
     """Request and response stand in it as digests salted with the session's secret."""
     caller = connect(loaded_runner(), agreed())
     usage, reply = caller.call(1)
-    salt, other = (content_salt(caller.keys.secret, seq) for seq in (1, 2))
-    assert usage.request == content_digest(salt, REQUEST)
-    assert usage.response == content_digest(salt, reply.response)
-    assert usage.request not in {digest_of(REQUEST), content_digest(other, REQUEST)}
+    secret = caller.keys.secret
+    assert usage.request == content_digest(secret, 1, "request", REQUEST)
+    assert usage.response == content_digest(secret, 1, "response", reply.response)
+    others = {content_digest(secret, 2, "request", REQUEST), digest_of(REQUEST)}
+    assert usage.request not in others
 
 
 def test_an_unknown_session_is_refused() -> None:

@@ -18,6 +18,7 @@ from mutualedge.session import (
 )
 from mutualedge.session.records import HEADER_BYTES, REKEY_SHIFT, SEQ_MAX
 from mutualedge.session.replay import WINDOW_RECORDS
+from mutualedge.signing import digest_of
 
 KEY, SESSION = b"k" * 32, b"sessions"
 REKEY_RECORDS = 1 << REKEY_SHIFT
@@ -175,14 +176,18 @@ def test_used_up_session() -> None:
 
 
 def test_content_digests_are_mute() -> None:
-    """A digest depends on secret, number and content; the salt of one record opens only it."""
+    """A digest depends on secret, number, part and content; a salt opens one digest only."""
     seen = [
-        content_digest(content_salt(secret, seq), content)
+        content_digest(secret, seq, part, content)
         for secret in (b"s" * 32, b"t" * 32)
         for seq in (1, 2)
+        for part in ("request", "response")
         for content in (b"", b"on")
     ]
     assert len(set(seen)) == len(seen)
-    assert content_salt(b"s" * 32, 1) != content_salt(b"s" * 32, 2)
-    salt = content_salt(b"s" * 32, 1)
-    assert content_digest(salt, b"on") == content_digest(salt, b"on")
+    salt = content_salt(b"s" * 32, 1, "request")
+    assert content_digest(b"s" * 32, 1, "request", b"on") == digest_of(salt + b"on")
+    assert salt not in {
+        content_salt(b"s" * 32, 2, "request"),
+        content_salt(b"s" * 32, 1, "response"),
+    }

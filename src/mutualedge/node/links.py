@@ -4,7 +4,7 @@ from mutualedge.errors import PeerError
 from mutualedge.meter import UsageRecord
 from mutualedge.model import InvocationId, KeyId
 from mutualedge.protocol import SealedReply, SealedRequest, encode_sealed, parse_sealed
-from mutualedge.session import RecordKind, SessionKeys, content_digest, content_salt
+from mutualedge.session import RecordKind, SessionKeys, content_digest
 from mutualedge.signing import parse_canonical
 
 AWAITED_MAX = 1024
@@ -44,12 +44,11 @@ class Link:
         if request is None:
             sentence = f"Invocation {usage.invocation} was not asked, or has its reply."
             raise PeerError("session.reply.unasked", sentence)
-        salt = content_salt(self._secret, usage.seq)
         told = (usage.meter, usage.request, usage.response)
         if told != (
             self.meter,
-            content_digest(salt, request),
-            content_digest(salt, reply.response),
+            content_digest(self._secret, usage.seq, "request", request),
+            content_digest(self._secret, usage.seq, "response", reply.response),
         ):
             sentence = "The usage record is not about the request we sent and the result we got."
             raise PeerError("meter.record.content", sentence)

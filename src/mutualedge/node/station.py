@@ -18,7 +18,7 @@ from mutualedge.protocol.effects import (
     Unanswered,
     Write,
 )
-from mutualedge.signing import Entropy, SigningKey, keyed_digest
+from mutualedge.signing import Entropy, SigningKey
 
 HUB = EnterpriseId("hub")
 """Address of the consortium hub on the bus."""
@@ -196,4 +196,4 @@ class Station:
 
     def salt(self, body: bytes) -> bytes:
         """Return the 32-byte salt of a log entry: secret, and the same whenever recomputed."""
-        return keyed_digest(self.keys.salt_secret, hashlib.sha256(body).digest())
+        return hashlib.blake2b(body, key=self.keys.salt_secret, digest_size=32).digest()

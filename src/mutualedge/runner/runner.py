@@ -53,7 +53,6 @@ from mutualedge.session import (
     Responder,
     Sealer,
     content_digest,
-    content_salt,
     handshake_prologue,
 )
 from mutualedge.signing import (
@@ -295,7 +294,6 @@ class Runner:
     ) -> tuple[UsageRecord, bytes]:
         terms, chain = session.terms, self._chain(session.lease)
         seq = chain.seq + 1
-        salt = content_salt(session.secret, seq)
         usage = UsageRecord(
             lease=session.lease,
             meter=self._meter_key.key_id,
@@ -307,8 +305,8 @@ class Runner:
             function=terms.function,
             runtime=self._runtime.name,
             invocation=request.invocation,
-            request=content_digest(salt, request.request),
-            response=content_digest(salt, execution.output),
+            request=content_digest(session.secret, seq, "request", request.request),
+            response=content_digest(session.secret, seq, "response", execution.output),
             status=execution.status,
             rs_ms=terms.call_rs_ms * order.billable,
             fuel=execution.fuel,

@@ -3,19 +3,21 @@
 import hashlib
 
 from mutualedge.model import Digest
-from mutualedge.signing import keyed_digest
 
 
-def content_salt(secret: bytes, seq: int) -> bytes:
-    """Return the salt of one usage record; revealing it opens that record's digests, no others.
+def content_salt(secret: bytes, seq: int, part: str) -> bytes:
+    """Return the salt of one digest; revealing it opens that digest and no other.
 
     Args:
         secret: The session's (``SessionKeys.secret``): only its two ends can test a guess.
         seq: Number of the usage record.
+        part: ``request`` or ``response``: who shows one keeps the other.
     """
-    return keyed_digest(secret, b"me-session/1 content" + seq.to_bytes(8, "big"))
+    person = f"me/1 {part}".encode()
+    salted = hashlib.blake2b(seq.to_bytes(8, "big"), key=secret, person=person, digest_size=32)
+    return salted.digest()
 
 
-def content_digest(salt: bytes, content: bytes) -> Digest:
+def content_digest(secret: bytes, seq: int, part: str, content: bytes) -> Digest:
     """Return what a usage record says of a request or response without giving it away."""
-    return Digest(hashlib.sha256(salt + content).hexdigest())
+    return Digest(hashlib.sha256(content_salt(secret, seq, part) + content).hexdigest())

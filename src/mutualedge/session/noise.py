@@ -11,6 +11,7 @@ arguments, so the same keys give the same messages: never use an ephemeral key t
 """
 
 import hashlib
+import hmac
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -18,7 +19,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mutualedge.errors import PeerError, UsageError
 from mutualedge.session.records import Direction, SessionKeys, session_keys
-from mutualedge.signing import keyed_digest
 
 PROTOCOL_NAME = b"Noise_XX_25519_AESGCM_SHA256"
 MESSAGE_BYTES_MAX = 65_535
@@ -83,8 +83,8 @@ class SymmetricState:
 
     def export(self, label: bytes) -> bytes:
         """Return 32 secret bytes for another use than records; both ends get the same."""
-        extracted = keyed_digest(self.hash, self._chaining_key)
-        return keyed_digest(extracted, b"me-session/1 " + label + b"\x01")
+        extracted = hmac.digest(self.hash, self._chaining_key, "sha256")
+        return hmac.digest(extracted, b"me-session/1 " + label + b"\x01", "sha256")
 
     def _next_nonce(self) -> bytes:
         """Return 32 zero bits and the counter, big-endian (section 12.4)."""
@@ -94,9 +94,9 @@ class SymmetricState:
 
 def derive_pair(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
     """Return the two outputs of Noise's HKDF (section 4.3)."""
-    extracted = keyed_digest(chaining_key, material)
-    first = keyed_digest(extracted, b"\x01")
-    return first, keyed_digest(extracted, first + b"\x02")
+    extracted = hmac.digest(chaining_key, material, "sha256")
+    first = hmac.digest(extracted, b"\x01", "sha256")
+    return first, hmac.digest(extracted, first + b"\x02", "sha256")
 
 
 class _Party:

@@ -8,6 +8,7 @@ The nonce is the direction's secret start value xor ``seq``. After every 2^20 re
 steps forward one way, so that a stolen key opens nothing of the steps before.
 """
 
+import hmac
 import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -18,7 +19,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mutualedge.errors import PeerError, UsageError
 from mutualedge.session.replay import ReplayWindow
-from mutualedge.signing import keyed_digest
 
 RECORD_VERSION = 1
 CONTENT_BYTES_MAX = 256 * 1024
@@ -111,12 +111,12 @@ class _Generation:
 
     def __init__(self, chain: bytes) -> None:
         self._chain = chain
-        self.cipher = AESGCM(keyed_digest(chain, b"me-session/1 record key"))
-        start = keyed_digest(chain, b"me-session/1 record nonce")[:12]
+        self.cipher = AESGCM(hmac.digest(chain, b"me-session/1 record key", "sha256"))
+        start = hmac.digest(chain, b"me-session/1 record nonce", "sha256")[:12]
         self.nonce_start = int.from_bytes(start, "big")
 
     def next(self) -> "_Generation":
-        return _Generation(keyed_digest(self._chain, b"me-session/1 rekey"))
+        return _Generation(hmac.digest(self._chain, b"me-session/1 rekey", "sha256"))
 
     def nonce(self, seq: int) -> bytes:
         return (self.nonce_start ^ seq).to_bytes(12, "big")

@@ -12,7 +12,6 @@ from mutualedge.signing.dsse import (
     verify_record,
 )
 from mutualedge.signing.entropy import Entropy
-from mutualedge.signing.keyed import keyed_digest
 from mutualedge.signing.keys import (
     SigningKey,
     key_id_of,
@@ -29,7 +28,6 @@ __all__ = [
     "countersign",
     "digest_of",
     "key_id_of",
-    "keyed_digest",
     "media_type",
     "parse_canonical",
     "pre_authentication_encoding",
