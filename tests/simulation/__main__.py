@@ -5,7 +5,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.scenarios import Result, plan_of, simulate
+from tests.simulation.scenarios import Result, plan_of, shortcomings, simulate
 from tests.simulation.schedule import Counts
 
 PROGRESS_SEEDS = 100
@@ -39,9 +39,10 @@ def main() -> int:
 
 
 def _report(result: Result) -> bool:
-    if result.failure:
-        sys.stdout.write(f"seed {result.seed} ({result.lie or 'no lie'}): {result.failure}\n")
-    return bool(result.failure)
+    failure = shortcomings(result)
+    if failure:
+        sys.stdout.write(f"seed {result.seed} ({result.lie or 'no lie'}): {failure}\n")
+    return bool(failure)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ NEEDED = (
     "crashed between outputs",
     "runner lost",
 )
-"""Faults that every batch of seeds must have seen; most single seeds see them all."""
+"""Faults that every seed must have seen."""
 
 INVOCATIONS_MIN = 1000
 
@@ -66,3 +66,17 @@ def simulate(plan: Plan) -> Result:
         trace=world.schedule.trace_digest,
         failure=failure,
     )
+
+
+def shortcomings(result: Result) -> str:
+    """Return why a run failed or proved too little; nothing if it did neither."""
+    counts = result.counts
+    missing = [fault for fault in NEEDED if not counts.get(fault)]
+    if result.failure:
+        return result.failure
+    if missing:
+        return f"it never saw {missing}"
+    if result.lie is not None and not counts.get("lied"):
+        return "its liar never lied"
+    few = counts["invocations"] < INVOCATIONS_MIN
+    return f"it had {counts['invocations']} invocations" if few else ""

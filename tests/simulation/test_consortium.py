@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tests.simulation.liars import LIES
-from tests.simulation.scenarios import INVOCATIONS_MIN, NEEDED, plan_of, simulate
+from tests.simulation.scenarios import plan_of, shortcomings, simulate
 from tests.simulation.schedule import QUIET
 from tests.simulation.world import Plan, World
 
@@ -17,11 +17,7 @@ SEEDS = 200
 def test_nothing_is_lost_doubled_or_forged(seed: int) -> None:
     """Whatever strikes, everything settles, nobody honest loses over W, and the audit agrees."""
     result = simulate(plan_of(seed))
-    assert not result.failure, f"seed {seed} ({result.lie}): {result.failure}"
-    assert result.counts["invocations"] >= INVOCATIONS_MIN
-    missing = [fault for fault in NEEDED if not result.counts.get(fault)]
-    assert not missing, f"seed {seed} never saw {missing}"
-    assert result.lie is None or result.counts.get("lied"), f"seed {seed}: no {result.lie}"
+    assert not shortcomings(result), f"seed {seed} ({result.lie}): {shortcomings(result)}"
 
 
 def test_a_quiet_day_settles_every_call_exactly() -> None:
