@@ -143,11 +143,11 @@ class Process:
 
     def _crash_point(self) -> str | None:
         """Draw whether this commit is one at which the process crashes, and where."""
-        forced = [point for point in CRASH_POINTS if self._schedule.is_forced(point)]
-        if not forced and not self._schedule.strikes(self._crash_rate):
-            return None
-        point = forced[0] if forced else self._schedule.random.choice(CRASH_POINTS)
-        self._schedule.counts.add(f"crashed {point}")
+        point = next(filter(self._schedule.is_forced, CRASH_POINTS), None)
+        if point is None and self._schedule.strikes(self._crash_rate):
+            point = self._schedule.random.choice(CRASH_POINTS)
+        if point is not None:
+            self._schedule.counts.add(f"crashed {point}")
         return point
 
     def _crash_soon(self) -> None:

@@ -199,9 +199,8 @@ def test_more_than_w_is_not_signed_at_once() -> None:
     assert refusal_of(world, many) == "meter.voucher.window"
 
 
-def test_a_charged_invocation_is_refused_after_its_voucher_too() -> None:
-    """The same call charged again under the next number is owed once."""
-    world, request = metered_world()
+def charged_again(world: World, request: AskVoucher) -> tuple[AskVoucher, ChainPosition]:
+    """Return a request for the last call a second time, and where its records end."""
     world.candy.answer_to(request, FORGE)
     last = parse_canonical(request.records[-1], UsageRecord)
     third = msgspec.structs.replace(last, seq=3, prev=digest_of(request.records[-1]))
@@ -212,7 +211,39 @@ def test_a_charged_invocation_is_refused_after_its_voucher_too() -> None:
         records=(canonical_bytes(third),),
         batch=None,
     )
+    position = ChainPosition(
+        seq=3, head=digest_of(again.records[-1]), total_microcredits=again.total_microcredits
+    )
+    return again, position
+
+
+def test_a_charged_invocation_is_refused_after_its_voucher_too() -> None:
+    """The same call charged again under the next number is owed once."""
+    world, request = metered_world()
+    again, _ = charged_again(world, request)
     assert refusal_of(world, again) == "meter.record.charged-twice"
+    assert not world.candy.lease.is_overcharged
+
+
+def test_a_runner_that_signed_for_a_call_twice_is_paid_by_voucher_only() -> None:
+    """Its batch convicts the provider: nothing it claims beyond our vouchers is let pass."""
+    world, request = metered_world()
+    again, position = charged_again(world, request)
+    runner = world.forge.runner
+    assert runner is not None
+    batch = position.batch(LeaseId(request.lease), runner._meter_key)
+    proved = msgspec.structs.replace(again, batch=batch)
+    assert refusal_of(world, proved) == "meter.record.charged-twice"
+    assert world.candy.lease.is_overcharged
+
+
+def test_a_claim_of_an_overcharged_lease_is_contradicted() -> None:
+    """Even what looks like a lost call: it may be the one that was charged twice."""
+
+    def overcharge(lease: HeldLease) -> None:
+        lease.is_overcharged = True
+
+    assert len(claimed_world(1, bend=overcharge).candy.noted("claim.contradicted")) == 1
 
 
 def withheld_world() -> tuple[World, AskVoucher]:

@@ -389,7 +389,7 @@ class Borrower:
             on_ledger = self._books.ledger.lease(lease.lease_id)
             if on_ledger is not None:
                 link = self.links.get(lease.lease_id)
-                self._payer.check_claim(lease, link.awaited_count if link is not None else 0)
+                self._payer.check_claim(lease, link.awaits if link is not None else _awaits_none)
             outcome = self._books.outcome(self._opening[lease.lease_id])
             refused = on_ledger is None and outcome is not None and not outcome.is_done
             if refused or (on_ledger is not None and on_ledger.is_resolved):
@@ -406,6 +406,10 @@ class Borrower:
         self.links.pop(lease.lease_id, None)
         self._connecting.pop(lease.lease_id, None)
         self._station.note("lease.resolved", lease=lease.lease_id, role="requester")
+
+
+def _awaits_none(_invocation: InvocationId) -> bool:
+    return False
 
 
 def _expect(reply: Reply | Unanswered, kind: type[T]) -> T:

@@ -22,6 +22,10 @@ PAID_MAX = 16_384
 auditor finds one that comes later."""
 
 
+UNANSWERED_MAX = 1024
+"""Calls without result remembered per lease; more than any W, beyond which nothing is claimed."""
+
+
 class LeaseRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Row ``lent/<lease>`` or ``borrowed/<lease>``: what both signed."""
 
@@ -79,7 +83,6 @@ class MeterAccount:
         is_asking: A request for a voucher is under way.
         is_refused: The requester's last answer to one was no.
         is_restored: From the rows of an earlier life, which sent calls nobody remembers.
-        unreplied: Calls this life sent to the meter whose results did not come.
     """
 
     meter_key: bytes
@@ -90,7 +93,6 @@ class MeterAccount:
     is_asking: bool = False
     is_refused: bool = False
     is_restored: bool = False
-    unreplied: int = 0
 
     @property
     def meter(self) -> KeyId:
@@ -123,9 +125,11 @@ class HeldLease:
         commitment: What of the agreement the ledger sees; signed by both.
         accounts: By meter key; one per start of the provider's runner.
         paid: Invocations charged lately; none is charged twice.
+        unanswered: Invocations this life sent in whatever session, neither answered nor paid.
         statement: Signed by both.
         refusals: Requests for a voucher refused or unanswered in a row; each doubles the wait.
         is_claimed: We sent the ledger our one-sided account.
+        is_overcharged: The provider's runner signed for an invocation that was charged before.
     """
 
     lease_id: LeaseId
@@ -134,17 +138,22 @@ class HeldLease:
     commitment: Envelope
     accounts: dict[KeyId, MeterAccount] = field(default_factory=dict)
     paid: dict[InvocationId, None] = field(default_factory=dict)
+    unanswered: dict[InvocationId, None] = field(default_factory=dict)
     statement: Envelope | None = None
     refusals: int = 0
     is_claimed: bool = False
+    is_overcharged: bool = False
     is_resolved: bool = False
 
     def charge(self, usage: UsageRecord) -> None:
         """Remember that an invocation was charged."""
         if usage.amount_microcredits:
-            while len(self.paid) >= PAID_MAX:
-                del self.paid[next(iter(self.paid))]
-            self.paid[usage.invocation] = None
+            _remember(self.paid, usage.invocation, PAID_MAX)
+            self.unanswered.pop(usage.invocation, None)
+
+    def expect(self, invocation: InvocationId) -> None:
+        """Remember that an invocation was sent."""
+        _remember(self.unanswered, invocation, UNANSWERED_MAX)
 
     @property
     def open_calls(self) -> int:
@@ -156,3 +165,10 @@ class HeldLease:
         """When the oldest call without a voucher was metered: the first of one of the meters."""
         firsts = (next(iter(account.calls.values()), None) for account in self.accounts.values())
         return min((first.at_ns for first in firsts if first is not None), default=None)
+
+
+def _remember(known: dict[InvocationId, None], invocation: InvocationId, limit: int) -> None:
+    """Add an invocation, and let go of the oldest beyond so many."""
+    known[invocation] = None
+    while len(known) > limit:
+        del known[next(iter(known))]

@@ -58,11 +58,6 @@ class Link:
         """Tell whether this invocation was sent here and has no reply."""
         return invocation in self._awaited
 
-    @property
-    def awaited_count(self) -> int:
-        """Calls whose results a partner can still hand us in this session."""
-        return len(self._awaited)
-
     def forget(self, invocation: InvocationId) -> None:
         """Stop waiting for an invocation."""
         self._awaited.pop(invocation, None)

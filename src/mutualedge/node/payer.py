@@ -187,33 +187,35 @@ class Payer:
         lease.is_claimed = True
         self._station.note("lease.closed_alone", lease=lease.lease_id)
 
-    def check_claim(self, lease: HeldLease, awaited_calls: int) -> None:
+    def check_claim(self, lease: HeldLease, is_awaited: Callable[[InvocationId], bool]) -> None:
         """Contradict a one-sided claim of more than we would sign for.
 
         Args:
             lease: The lease that may be claimed.
-            awaited_calls: Calls whose results the provider could still hand us, and does not.
+            is_awaited: Whether the provider could still hand us a call's result, and does not.
         """
         on_ledger = self._books.ledger.lease(lease.lease_id)
         if on_ledger is None or on_ledger.is_resolved or not on_ledger.pending_microcredits:
             return
-        owed_max = _owed_microcredits_max(lease, awaited_calls)
-        if owed_max is not None and on_ledger.claimed_microcredits > owed_max:
+        owed_max = _owed_microcredits_max(lease, is_awaited)
+        is_beyond = owed_max is not None and on_ledger.claimed_microcredits > owed_max
+        if is_beyond or lease.is_overcharged:
             reason = "Claimed beyond our vouchers and the calls we sent and were answered."
             self._books.submit(Contradict(lease=lease.lease_id, reason=reason))
             self._station.note("claim.contradicted", lease=lease.lease_id)
 
 
-def _owed_microcredits_max(lease: HeldLease, awaited_calls: int) -> int | None:
+def _owed_microcredits_max(
+    lease: HeldLease, is_awaited: Callable[[InvocationId], bool]
+) -> int | None:
     """Return the most an honest runner can have metered for us, withheld results left out.
 
     Nothing if we restarted under this lease: what we sent before is forgotten, so the attested
     runner's batch speaks for it, as it does in ``sign_voucher``; the ledger holds it within W.
     """
-    accounts = lease.accounts.values()
-    if any(account.is_restored for account in accounts):
+    if any(account.is_restored for account in lease.accounts.values()):
         return None
-    lost_calls = sum(account.unreplied for account in accounts) - awaited_calls
+    lost_calls = sum(not is_awaited(invocation) for invocation in lease.unanswered)
     return _known_microcredits(lease) + lost_calls * lease.terms.call_microcredits
 
 
@@ -246,7 +248,6 @@ def _verify_run(
         (raw, verify_usage(raw, lease=lease.lease_id, terms=lease.terms, meter=meter))
         for raw in request.records
     ]
-    _refuse_double_charge(lease, walked)
     position = walk_chain(account.signed, walked)
     if (position.seq, position.total_microcredits) != (
         request.through_seq,
@@ -259,6 +260,11 @@ def _verify_run(
         if position_of(batch) != position:
             sentence = "The runner's batch stands at another position than the records."
             raise PeerError("meter.batch.differs", sentence)
+    try:
+        _refuse_double_charge(lease, walked)
+    except PeerError:
+        lease.is_overcharged |= request.batch is not None
+        raise
     return walked, position
 
 

@@ -86,11 +86,12 @@ class Requester:
                     lease=lease,
                     link=link,
                     invocation=invocation,
-                    record=_seal(lease, link, invocation, request),
+                    record=link.seal(invocation, request),
                     deadline_ns=deadline_ns,
                     on_result=on_result,
                 )
                 self._callings[invocation] = calling
+                lease.expect(invocation)
                 self._send(calling)
                 return None
             reason = Failed(code=booked.code, sentence=booked.sentence)
@@ -169,7 +170,7 @@ class Requester:
                     at_ns=self._station.now_ns,
                 ),
             )
-        account.unreplied -= 1
+        lease.unanswered.pop(verified.invocation, None)
         link.forget(verified.invocation)
         provider = lease.terms.provider
         served = Served(response=response, status=verified.status, provider=provider)
@@ -202,10 +203,3 @@ class Requester:
             return invocation, served
         self._end(calling, served)
         return None
-
-
-def _seal(lease: HeldLease, link: Link, invocation: InvocationId, request: bytes) -> bytes:
-    """Return the record of a call, which from now on has no reply."""
-    if not link.awaits(invocation):
-        lease.accounts[link.meter].unreplied += 1
-    return link.seal(invocation, request)
