@@ -6,10 +6,14 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from math import ceil
 from pathlib import Path
+from time import perf_counter_ns
 
 import msgspec
 
 from mutualedge.model import NS_PER_S
+
+LOOP_TURNS = 2_000_000
+"""A tenth of a second: long enough to meet the neighbours."""
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -203,12 +207,21 @@ def _git(*arguments: str) -> str:
 
 
 def _machine() -> Detail:
-    """Return what a reader must know to compare: processor, cores, and what else was running."""
+    """Return what a reader must know to compare: processor, cores, load, and its speed just now."""
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "load_1min": round(os.getloadavg()[0], 2),
+        "loop_ns": _loop_ns(),
     }
+
+
+def _loop_ns() -> int:
+    """Return what one turn of an empty loop takes: rented processors change their speed."""
+    begun_ns = perf_counter_ns()
+    for _ in range(LOOP_TURNS):
+        pass
+    return (perf_counter_ns() - begun_ns) // LOOP_TURNS
 
 
 def _cpu_model() -> str:

@@ -103,7 +103,7 @@ async def _steps(
     lender = enterprise_folder(folder, LENDER)
     floor = stack.enter_context(DiskFloor(folder / "floor", lender))
     told = read_process_file(lender, NodeFile)
-    alone = stack.enter_context(runner_alone(told, _agreement(ours)))
+    alone = stack.enter_context(runner_alone(told, ours.told, _agreement(ours)))
     request = anomaly.encode_request(anomaly.INITIAL_STATE, [40.0] * READINGS_MAX)
 
     async def offload() -> None:

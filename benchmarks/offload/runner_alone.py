@@ -48,14 +48,16 @@ SESSION = 1
 class RunnerAlone:
     """The node's and the requester's end at once, over the runner's own socket."""
 
-    def __init__(self, node: socket.socket, told: NodeFile, agreement: Envelope) -> None:
+    def __init__(
+        self, node: socket.socket, told: NodeFile, requester: NodeFile, agreement: Envelope
+    ) -> None:
         """Hand the runner its platform and function, and open a session for the agreement."""
         self._node = node
         self._stream = node.makefile("rb")
         self._count = 0
         node.sendall(runner_greeting(told.platform, told.trust))
         self._order(LoadBundle(bundle=told.bundle), BundleLoaded)
-        self._keys = self._open_session(told, agreement)
+        self._keys = self._open_session(requester, agreement)
 
     def _order(self, order: RunnerOrder, kind: type[T]) -> T:
         self._node.sendall(encode_frame(order))
@@ -64,13 +66,13 @@ class RunnerAlone:
         assert isinstance(answer, kind), answer
         return answer
 
-    def _open_session(self, told: NodeFile, agreement: Envelope) -> SessionKeys:
+    def _open_session(self, requester: NodeFile, agreement: Envelope) -> SessionKeys:
         terms = parse_canonical(agreement.payload, Agreement)
         lease, nonce = LeaseId(agreement.payload_digest), os.urandom(32)
-        trust_digest = told.trust.payload_digest
+        trust_digest = requester.trust.payload_digest
         initiator = Initiator(
             prologue=handshake_prologue(
-                assurance=verify_trust(told.trust).trust.assurance,
+                assurance=verify_trust(requester.trust).trust.assurance,
                 lease=lease,
                 function=terms.function,
                 trust_digest=trust_digest,
@@ -87,7 +89,7 @@ class RunnerAlone:
         )
         opened = self._order(order, ResponderOpened)
         hello = parse_sealed(initiator.read_message_2(opened.message), RunnerHello)
-        settlement = SigningKey(told.settlement_seed)
+        settlement = SigningKey(requester.settlement_seed)
         grant = SessionGrant(lease=lease, handshake=initiator.evidence_hash)
         opening = SessionOpening(
             grant=sign_record(grant, settlement),
@@ -115,7 +117,7 @@ class RunnerAlone:
 
 
 @contextmanager
-def runner_alone(told: NodeFile, agreement: Envelope) -> Iterator[RunnerAlone]:
+def runner_alone(told: NodeFile, requester: NodeFile, agreement: Envelope) -> Iterator[RunnerAlone]:
     """Start a runner as a node does, behind the same walls, and end it with the block."""
     ours, theirs = socket.socketpair()
     argv = [sys.executable, "-m", "mutualedge.app.runner_process"]
@@ -123,4 +125,4 @@ def runner_alone(told: NodeFile, agreement: Envelope) -> Iterator[RunnerAlone]:
         with theirs:
             process = spawn_runner(argv, theirs.fileno())
         with process:
-            yield RunnerAlone(ours, told, agreement)
+            yield RunnerAlone(ours, told, requester, agreement)
