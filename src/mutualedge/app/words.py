@@ -19,7 +19,15 @@ WORDS: dict[str, str] = {
     "runner.ended": "   {who}: the runner ended and is started again",
 }
 
-ONCE = frozenset({"checkpoint.cosigned", "runner.spawned", "session.opened", "lease.agreed"})
+ONCE = frozenset(
+    {
+        "checkpoint.cosigned",
+        "evidence.appraised",
+        "lease.agreed",
+        "runner.spawned",
+        "session.opened",
+    }
+)
 """Told the first time only; the event file has them all."""
 
 

@@ -194,7 +194,7 @@ def render_text(report: Report) -> str:
     lines = [
         f"{report.status.upper()}: consortium '{report.consortium}', trust file {trust}",
         f"  {counts.lines} lines: {counts.records} records under {counts.leases} leases",
-        f"  {counts.records_unbatched} of them under no batch of their runner",
+        f"  {counts.records_unbatched} of them not signed for by their runner",
         f"  {counts.entries} log entries, {counts.cosignatures} cosignatures",
         f"  {counts.blocks} blocks, {counts.settled_microcredits} microcredits settled",
         f"  sum of all accounts: {counts.ledger_sum_microcredits}",
