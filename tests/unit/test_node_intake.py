@@ -1,10 +1,12 @@
 """Readings of devices: scored here, at a partner, or refused; each question answered once."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
 from mutualedge.functions import Execution, VerifiedBundle, anomaly
-from mutualedge.model import NS_PER_MS
+from mutualedge.model import NS_PER_MS, DeviceId
 from mutualedge.node.intake import DEVICES_MAX, DeviceRow
 from mutualedge.protocol import (
     AskOffer,
@@ -130,13 +132,24 @@ def test_a_busy_device_is_told_to_wait() -> None:
 
 
 def test_the_number_of_devices_is_bounded() -> None:
-    """The device after the last is refused; those known are served on."""
+    """The device after the last is refused while all are served; those known are served on."""
     world = own_world()
-    for number in range(DEVICES_MAX):
-        world.candy.ask(reading_of(number, f"d{number}", remaining_ms=1))
+    assert isinstance(world.read(1, "d1"), ReadingScored)
+    devices = world.candy.node._intake._devices
+    (known,) = devices.values()
+    for number in range(1, DEVICES_MAX):
+        devices[DeviceId(f"busy-{number}")] = replace(known)
     refused = world.candy.ask(reading_of(9999, "one-more"))
     assert code_of(world.candy.replies[refused]) == "node.device.too-many"
     assert isinstance(world.read(10_000, "d1"), ReadingScored)
+
+
+def test_names_that_never_got_a_result_make_room() -> None:
+    """Whoever invents device names keeps nobody out."""
+    world = own_world()
+    for number in range(DEVICES_MAX + 1):
+        world.candy.ask(reading_of(number, f"d{number}", remaining_ms=1))
+    assert isinstance(world.read(10_000, "one-more"), ReadingScored)
 
 
 def guaranteed(number: int, *, remaining_ms: int = REMAINING_MS) -> Reading:

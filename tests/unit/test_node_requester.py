@@ -232,7 +232,7 @@ def test_two_devices_cannot_share_an_invocation() -> None:
     world = open_world()
     first = world.candy.ask(reading_of(1, "a"))
     second = world.candy.ask(reading_of(1, "b", remaining_ms=REMAINING_MS + PERIOD_MS))
-    assert code_of(world.candy.replies[second]) == "market.call.in-flight"
+    assert code_of(world.candy.replies[second]) == "node.device.invocation"
     world.run(100)
     assert isinstance(world.candy.replies[first], ReadingScored)
 

@@ -20,16 +20,12 @@ from mutualedge.attest.intel import (
     verify_sgx_quote,
 )
 from mutualedge.attest.records import (
-    COLLATERAL_BYTES_MAX,
-    EVIDENCE_BYTES_MAX,
     MeterAttestation,
     Placement,
 )
 
 __all__ = [
     "BACKEND_SGX",
-    "COLLATERAL_BYTES_MAX",
-    "EVIDENCE_BYTES_MAX",
     "INTEL_ROOT_FINGERPRINT",
     "PLACEMENT_SKEW_NS",
     "Appraisal",

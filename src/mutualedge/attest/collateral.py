@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from cryptography import x509
@@ -40,8 +40,8 @@ class Bulletin(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         tcb_evaluation_data_number: Grows when Intel re-evaluates; a lower one is a rollback.
     """
 
-    issue_date: datetime
-    next_update: datetime
+    issue_date: Annotated[datetime, msgspec.Meta(tz=True)]
+    next_update: Annotated[datetime, msgspec.Meta(tz=True)]
     tcb_evaluation_data_number: int
 
 

@@ -5,13 +5,8 @@ from typing import Annotated
 import msgspec
 
 from mutualedge.model import Bytes32, HexDigest, HexLeaseId, InstantText, NodeName
+from mutualedge.protocol import COLLATERAL_BYTES_MAX, EVIDENCE_BYTES_MAX
 from mutualedge.signing import Envelope
-
-EVIDENCE_BYTES_MAX = 16_384
-"""An SGX quote has about 5 KiB, most of it certificates; three times that is room enough."""
-
-COLLATERAL_BYTES_MAX = 65_536
-"""Intel's collateral for one platform family has about 15 KiB."""
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

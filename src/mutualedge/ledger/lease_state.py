@@ -7,6 +7,7 @@ from mutualedge.ledger.accounts import TransferId, TransferName, post, reserve, 
 from mutualedge.ledger.commands import Reason
 from mutualedge.ledger.context import Context, read_row, write_row
 from mutualedge.ledger.events import LeaseChanged, LeaseStatus
+from mutualedge.market import Commitment
 from mutualedge.model import (
     Amount,
     Count,
@@ -57,6 +58,15 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     contradicted_microcredits: Amount = Microcredits(0)
     reason: Reason | None = None
     statement: HexDigest | None = None
+
+    def is_of(self, told: Commitment) -> bool:
+        """Tell whether this is the lease that a commitment is about, but for its identity."""
+        return (
+            (self.requester, self.provider, self.ends) == (told.requester, told.provider, told.ends)
+            and self.dispute_window_ms == told.dispute_window_ms
+            and self.cost_max_microcredits == told.cost_max_microcredits
+            and self.exposure_microcredits == told.exposure_microcredits
+        )
 
     @property
     def pending_microcredits(self) -> Microcredits:

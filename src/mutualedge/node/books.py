@@ -7,8 +7,9 @@ import msgspec
 
 from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET, block_row_key
 from mutualedge.errors import PeerError
-from mutualedge.ledger import Action, Command, Ledger, Outcome
+from mutualedge.ledger import Action, Command, Lease, Ledger, Outcome
 from mutualedge.model import NS_PER_MS, InvocationId
+from mutualedge.node.leases import HeldLease
 from mutualedge.node.station import HUB, Station
 from mutualedge.protocol import (
     AskBlocks,
@@ -87,6 +88,14 @@ class Books:
         self._station.write(OUTBOX_BUCKET, command_id, msgspec.msgpack.encode(envelope))
         self._send_outbox()
         return command_id
+
+    def lease(self, lease: HeldLease) -> Lease | None:
+        """Return what the ledger holds of a lease, if it is what its two parties committed to.
+
+        Anybody can sign a commitment of their own that names another's agreement.
+        """
+        on_ledger = self.ledger.lease(lease.lease_id)
+        return on_ledger if on_ledger is not None and on_ledger.is_of(lease.told) else None
 
     def outcome(self, command_id: InvocationId) -> Outcome | None:
         """Return what became of a command of ours, once our copy of the ledger shows it."""

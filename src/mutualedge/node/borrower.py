@@ -136,14 +136,14 @@ class Borrower:
         The provider would reserve its processor for nothing, and have no room for the next.
         """
         over = (
-            self._books.ledger.lease(lease.lease_id)
+            self._books.lease(lease)
             for lease in self.leases.values()
             if lease.terms.provider == provider and lease.terms.ends_ns <= self._station.now_ns
         )
         return any(on_ledger is not None and not on_ledger.is_resolved for on_ledger in over)
 
     def _is_connectable(self, lease: HeldLease) -> bool:
-        on_ledger = self._books.ledger.lease(lease.lease_id)
+        on_ledger = self._books.lease(lease)
         return (
             on_ledger is not None
             and on_ledger.status is LeaseStatus.OPEN
@@ -325,12 +325,11 @@ class Borrower:
         self._station.note(
             "evidence.appraised", provider=lease.terms.provider, assurance=appraisal.assurance
         )
-        save_attestation(self._station, attestation)
-        account = self._open_account(lease, attestation.meter_key)
+        account = self._open_account(lease, attestation)
         opening = self._opening_of(lease, account, initiator.evidence_hash)
         message = initiator.write_message_3(encode_sealed(opening))
         request = FinishSession(lease=lease.lease_id, session=offered.session, message=message)
-        on_reply = partial(self._on_ready, lease, initiator, account)
+        on_reply = partial(self._on_ready, lease, initiator, attestation)
         self._station.ask(
             lease.terms.provider, request, partial(self._connection_step, lease, on_reply)
         )
@@ -346,8 +345,9 @@ class Borrower:
             voucher=CHAIN_START.voucher(lease.lease_id, account.meter_key, settlement),
         )
 
-    def _open_account(self, lease: HeldLease, meter_key: bytes) -> MeterAccount:
+    def _open_account(self, lease: HeldLease, attestation: MeterAttestation) -> MeterAccount:
         """Accept a meter key whose evidence was appraised; known ones keep their account."""
+        meter_key = attestation.meter_key
         meter = key_id_of(meter_key)
         account = lease.accounts.get(meter)
         if account is None and len(lease.accounts) >= METERS_MAX:
@@ -360,6 +360,7 @@ class Borrower:
                     lease.lease_id, meter_key, self._station.keys.settlement
                 ),
             )
+            save_attestation(self._station, attestation)
             save_account(self._station, lease, account)
         return account
 
@@ -367,15 +368,18 @@ class Borrower:
         self,
         lease: HeldLease,
         initiator: Initiator,
-        account: MeterAccount,
+        attestation: MeterAttestation,
         reply: Reply | Unanswered,
     ) -> None:
+        """Use the session; its evidence is kept now that records may name it."""
         ready = _expect(reply, SessionReady)
         keys = initiator.split()
         self._connecting.pop(lease.lease_id, None)
         if lease.lease_id not in self.leases:
             return
-        self.links[lease.lease_id] = Link(session=ready.session, meter=account.meter, keys=keys)
+        save_attestation(self._station, attestation)
+        meter = key_id_of(attestation.meter_key)
+        self.links[lease.lease_id] = Link(session=ready.session, meter=meter, keys=keys)
         self._station.note("session.opened", lease=lease.lease_id, provider=lease.terms.provider)
 
     def drop_link(self, lease_id: LeaseId, link: Link) -> None:
@@ -386,7 +390,7 @@ class Borrower:
     def ledger_moved(self) -> None:
         """Let go of what the ledger resolved or refused; check what is claimed from us."""
         for lease in tuple(self.leases.values()):
-            on_ledger = self._books.ledger.lease(lease.lease_id)
+            on_ledger = self._books.lease(lease)
             if on_ledger is not None:
                 link = self.links.get(lease.lease_id)
                 self._payer.check_claim(lease, link.awaits if link is not None else _awaits_none)

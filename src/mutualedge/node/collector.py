@@ -81,7 +81,7 @@ class Collector:
 
     def _drop_unopened(self, lease: HeldLease, forget: Callable[[HeldLease], None]) -> None:
         """Let go of a lease its requester never opened; a stale copy of the ledger cannot tell."""
-        if lease.is_resolved or self._books.ledger.lease(lease.lease_id) is not None:
+        if lease.is_resolved or self._books.lease(lease) is not None:
             return
         grace_ns = self._station.settings.settle_grace_ms * NS_PER_MS
         if self._books.asked_ns + grace_ns > self._station.now_ns:

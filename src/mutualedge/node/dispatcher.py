@@ -166,6 +166,10 @@ class Dispatcher:
         """Take a promise back when its lease is over."""
         self._processor.remove_reservation(key, self._station.now_ns)
 
+    def earliest_release_ns(self, key: str) -> int:
+        """Return when a job of this promise would start to count, were it to arrive now."""
+        return self._processor.earliest_release_ns(key, self._station.now_ns)
+
     def admit(
         self, order: Execute | ExecuteLocal, *, deadline_ns: int, on_answer: OnAnswer
     ) -> NotAdmitted | None:

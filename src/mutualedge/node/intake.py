@@ -111,10 +111,15 @@ class Intake:
         """Score a batch of readings: here if it fits, else on a lease, else say why not."""
         device = self._devices.get(reading.device)
         if device is None:
-            if len(self._devices) >= DEVICES_MAX:
+            if not self._has_room():
                 self._refuse(ask_id, "node.device.too-many", f"Serving {DEVICES_MAX} devices.")
                 return
             device = self._devices[reading.device] = _Device()
+        other = self._placings.get(reading.invocation)
+        if other is not None and other.device is not device:
+            sentence = "Another device asks under the same invocation; draw a new one for each."
+            self._refuse(ask_id, "node.device.invocation", sentence)
+            return
         if device.last is not None and device.last.invocation == reading.invocation:
             self._station.answer(ask_id, device.last)
         elif device.current == reading.invocation:
@@ -127,6 +132,18 @@ class Intake:
             self._refuse(ask_id, "node.timing.best-effort", sentence)
         else:
             self._place(ask_id, device, reading)
+
+    def _has_room(self) -> bool:
+        """Tell whether one more device fits, without the oldest that never had a result."""
+        if len(self._devices) < DEVICES_MAX:
+            return True
+        for name, device in self._devices.items():
+            if device.last is None and device.current is None:
+                if device.placing is not None:
+                    self._placings.pop(device.placing.reading.invocation, None)
+                del self._devices[name]
+                return True
+        return False
 
     def _refuse(self, ask_id: int, code: str, sentence: str) -> None:
         self._counts["refused"] += 1

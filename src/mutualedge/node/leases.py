@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from mutualedge.market import Agreement
+from mutualedge.market import Agreement, Commitment, commitment_of
 from mutualedge.meter import CHAIN_START, ChainPosition, UsageRecord
 from mutualedge.model import Bytes32, InvocationId, KeyId, LeaseId
 from mutualedge.signing import Envelope, key_id_of
@@ -125,10 +125,12 @@ class HeldLease:
         commitment: What of the agreement the ledger sees; signed by both.
         accounts: By meter key; one per start of the provider's runner.
         paid: Invocations charged lately; none is charged twice.
+        told: What the commitment says.
         unanswered: Invocations this life sent in whatever session, neither answered nor paid.
         statement: Signed by both.
         refusals: Requests for a voucher refused or unanswered in a row; each doubles the wait.
         is_claimed: We sent the ledger our one-sided account.
+        unseen_calls: Paid in this life on the runner's word alone, without their results.
         is_overcharged: The provider's runner signed for an invocation that was charged before.
     """
 
@@ -139,11 +141,17 @@ class HeldLease:
     accounts: dict[KeyId, MeterAccount] = field(default_factory=dict)
     paid: dict[InvocationId, None] = field(default_factory=dict)
     unanswered: dict[InvocationId, None] = field(default_factory=dict)
+    told: Commitment = field(init=False)
     statement: Envelope | None = None
     refusals: int = 0
     is_claimed: bool = False
+    unseen_calls: int = 0
     is_overcharged: bool = False
     is_resolved: bool = False
+
+    def __post_init__(self) -> None:
+        """Work out once what the ledger must show."""
+        self.told = commitment_of(self.lease_id, self.terms)
 
     def charge(self, usage: UsageRecord) -> None:
         """Remember that an invocation was charged."""

@@ -58,6 +58,13 @@ class Link:
         """Tell whether this invocation was sent here and has no reply."""
         return invocation in self._awaited
 
+    def awaits_other(self, invocation: InvocationId, request: bytes) -> bool:
+        """Tell whether this invocation awaits a reply to another request than this.
+
+        Its reply could not be opened, and nothing after it would be signed for.
+        """
+        return self._awaited.get(invocation, request) != request
+
     def forget(self, invocation: InvocationId) -> None:
         """Stop waiting for an invocation."""
         self._awaited.pop(invocation, None)

@@ -108,6 +108,7 @@ class Payer:
         if missing:
             self._station.answer(ask_id, RepliesMissing(seqs=missing))
             return
+        _count_unseen(lease, account, walked)
         self._sign(lease, account, walked, position)
         self._station.answer(ask_id, VoucherSigned(voucher=account.voucher))
 
@@ -194,7 +195,7 @@ class Payer:
             lease: The lease that may be claimed.
             is_awaited: Whether the provider could still hand us a call's result, and does not.
         """
-        on_ledger = self._books.ledger.lease(lease.lease_id)
+        on_ledger = self._books.lease(lease)
         if on_ledger is None or on_ledger.is_resolved or not on_ledger.pending_microcredits:
             return
         owed_max = _owed_microcredits_max(lease, is_awaited)
@@ -266,6 +267,19 @@ def _verify_run(
         lease.is_overcharged |= request.batch is not None
         raise
     return walked, position
+
+
+def _count_unseen(lease: HeldLease, account: MeterAccount, walked: Walked) -> None:
+    """Pay for results we never got only as often as honest crashes could cost us: W calls.
+
+    Raises:
+        PeerError: This provider loses results too often to be paid for them on its word.
+    """
+    unseen = sum(usage.seq not in account.calls for _, usage in walked)
+    if unseen and lease.unseen_calls + unseen > lease.terms.window_calls:
+        sentence = "Too many results of this lease never reached us; claim what is left."
+        raise PeerError("meter.voucher.unseen", sentence)
+    lease.unseen_calls += unseen
 
 
 def _first_seq(request: AskVoucher) -> int:

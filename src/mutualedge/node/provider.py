@@ -69,11 +69,16 @@ LENT_MAX = 32
 
 
 class _CallState(msgspec.Struct, kw_only=True):
-    """One invocation of a lease: who waits for it, and its sealed reply once there is one."""
+    """One invocation of a lease: who waits for it, and its sealed reply once there is one.
+
+    Attributes:
+        is_repeat: Run again for nothing, because an earlier session was lost with its reply.
+    """
 
     session: int
     ask_ids: list[int] = msgspec.field(default_factory=list)
     reply: bytes = b""
+    is_repeat: bool = False
 
 
 class Provider:
@@ -101,7 +106,11 @@ class Provider:
         )
         for lease in self.leases.values():
             self._calls[lease.lease_id] = {
-                call.usage.invocation: _CallState(session=call.session, reply=call.reply)
+                call.usage.invocation: _CallState(
+                    session=call.session,
+                    reply=call.reply,
+                    is_repeat=not call.usage.amount_microcredits,
+                )
                 for account in lease.accounts.values()
                 for call in account.calls.values()
             }
@@ -279,7 +288,7 @@ class Provider:
         if peer != lease.terms.requester:
             sentence = f"The lease is lent to '{lease.terms.requester}', not to '{peer}'."
             raise PeerError("market.lease.not-yours", sentence)
-        on_ledger = self._books.ledger.lease(lease_id)
+        on_ledger = self._books.lease(lease)
         if on_ledger is None or on_ledger.status is not LeaseStatus.OPEN:
             sentence = "Our copy of the ledger does not show the lease as open; ask again."
             raise RefusedByPolicy("market.lease.not-open", sentence)
@@ -295,12 +304,8 @@ class Provider:
         if known is not None and known.session == request.session:
             self._repeat(ask_id, known)
             return
-        if known is not None and not known.reply:
-            sentence = "The invocation is being run in another session; wait for its end."
-            raise RefusedByPolicy("market.call.in-flight", sentence)
-        if self._station.now_ns + lease.terms.deadline_ns > lease.terms.ends_ns:
-            sentence = "A job that started now could end after the lease."
-            raise RefusedByPolicy("market.lease.ending", sentence)
+        self._check_repeat(lease, request.invocation, known)
+        self._check_end(lease)
         session = self.admittance.find(request.lease, request.session)
         if not session.is_ready:
             raise PeerError("session.unfinished", "The handshake is not finished; send message 3.")
@@ -309,6 +314,35 @@ class Provider:
             raise RefusedByPolicy("market.call.too-late", sentence)
         self._check_window(lease)
         self._execute(ask_id, lease, session, request)
+
+    def _check_repeat(
+        self, lease: HeldLease, invocation: InvocationId, known: _CallState | None
+    ) -> None:
+        """Run an invocation again once, for a session that was lost; never one that is paid."""
+        if known is not None and not known.reply:
+            sentence = "The invocation is being run in another session; wait for its end."
+            raise RefusedByPolicy("market.call.in-flight", sentence)
+        if known is not None and known.is_repeat:
+            sentence = "The invocation was run twice already; ask under a new one."
+            raise RefusedByPolicy("market.call.repeated", sentence)
+        if known is None and invocation in lease.paid:
+            sentence = "The requester signed for this invocation; its result is not kept longer."
+            raise RefusedByPolicy("market.call.paid", sentence)
+
+    def _check_end(self, lease: HeldLease) -> None:
+        """Refuse what would end after the lease, or cost more than the ledger reserved."""
+        release_ns = self._dispatcher.earliest_release_ns(lease.lease_id)
+        if release_ns + lease.terms.deadline_ns > lease.terms.ends_ns:
+            sentence = "A job released next could end after the lease."
+            raise RefusedByPolicy("market.lease.ending", sentence)
+        signed = sum(each.signed.total_microcredits for each in lease.accounts.values())
+        calls = lease.open_calls + self._in_flight(lease) + 1
+        if signed + calls * lease.terms.call_microcredits > lease.told.cost_max_microcredits:
+            sentence = "The lease holds no more calls; the ledger reserved no more."
+            raise RefusedByPolicy("market.lease.spent", sentence)
+
+    def _in_flight(self, lease: HeldLease) -> int:
+        return sum(not state.reply for state in self._calls[lease.lease_id].values())
 
     def _repeat(self, ask_id: int, known: _CallState) -> None:
         if known.reply:
@@ -321,8 +355,7 @@ class Provider:
     def _check_window(self, lease: HeldLease) -> None:
         """Stop at W: what is unsigned is what we may lose."""
         oldest_ns = lease.oldest_open_ns
-        in_flight = sum(not state.reply for state in self._calls[lease.lease_id].values())
-        full = lease.open_calls + in_flight >= lease.terms.window_calls
+        full = lease.open_calls + self._in_flight(lease) >= lease.terms.window_calls
         window_ns = lease.terms.window_ms * NS_PER_MS
         old = oldest_ns is not None and self._station.now_ns - oldest_ns >= window_ns
         if full or old:
@@ -339,7 +372,9 @@ class Provider:
             record=request.record,
             billable=request.invocation not in lease.paid,
         )
-        state = _CallState(session=request.session, ask_ids=[ask_id])
+        state = _CallState(
+            session=request.session, ask_ids=[ask_id], is_repeat=request.invocation in lease.paid
+        )
         on_answer = partial(self._on_executed, lease, request.invocation, session, state)
         not_released = None
         can_run = self._dispatcher.is_ready and lease.lease_id in self._reserved
@@ -427,7 +462,7 @@ class Provider:
     def ledger_moved(self) -> None:
         """Let go of leases that the ledger resolved."""
         for lease in tuple(self.leases.values()):
-            on_ledger = self._books.ledger.lease(lease.lease_id)
+            on_ledger = self._books.lease(lease)
             if on_ledger is not None and on_ledger.is_resolved:
                 self._drop(lease)
 

@@ -78,6 +78,9 @@ class Requester:
             return Failed(code="market.call.in-flight", sentence=sentence)
         reason = Failed(code="market.lease.none", sentence="No lease is open; borrow one first.")
         for lease, link in self._borrower.ready():
+            if link.awaits_other(invocation, request):
+                sentence = "The invocation was sent with other content; draw a new one for each."
+                return Failed(code="market.call.reused", sentence=sentence)
             booked = self._borrower.slots[lease.lease_id].book(
                 lease.terms.budget_ns, self._station.now_ns, deadline_ns
             )
@@ -135,7 +138,6 @@ class Requester:
         calling.on_result(result)
 
     def _on_refused(self, calling: _Calling, code: str, is_breach: bool) -> None:
-        calling.link.forget(calling.invocation)
         if code.startswith("session."):
             self._borrower.drop_link(calling.lease.lease_id, calling.link)
         if is_breach:

@@ -44,6 +44,7 @@ from mutualedge.protocol.frames import (
 )
 from mutualedge.protocol.messages import (
     BLOCKS_MAX,
+    COLLATERAL_BYTES_MAX,
     MESSAGE_BYTES_MAX,
     READINGS_MAX,
     Accepted,
@@ -87,6 +88,7 @@ from mutualedge.protocol.messages import (
 )
 from mutualedge.protocol.rows import StoreView
 from mutualedge.protocol.sealed import (
+    EVIDENCE_BYTES_MAX,
     RunnerHello,
     SealedReply,
     SealedRequest,
@@ -98,6 +100,8 @@ from mutualedge.protocol.sealed import (
 
 __all__ = [
     "BLOCKS_MAX",
+    "COLLATERAL_BYTES_MAX",
+    "EVIDENCE_BYTES_MAX",
     "FRAME_BYTES_MAX",
     "HANDSHAKE_BYTES_MAX",
     "LENGTH_BYTES",

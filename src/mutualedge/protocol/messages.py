@@ -25,6 +25,9 @@ MESSAGE_BYTES_MAX = 1 << 20
 READINGS_MAX = 120
 """Readings in one invocation; a request is then about 1 KiB."""
 
+COLLATERAL_BYTES_MAX = 65_536
+"""Intel's collateral for one platform family has about 15 KiB."""
+
 BLOCKS_MAX = 16
 """Ledger blocks in one reply."""
 
@@ -76,7 +79,7 @@ class SessionOffered(
 
     session: Count
     message: Handshake
-    collateral: bytes
+    collateral: Annotated[bytes, msgspec.Meta(max_length=COLLATERAL_BYTES_MAX)]
     placement: Envelope
 
 

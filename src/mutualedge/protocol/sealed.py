@@ -10,8 +10,8 @@ from mutualedge.signing import Envelope
 
 T = TypeVar("T")
 
-EVIDENCE_BYTES_MAX = 32_768
-"""Largest evidence accepted: an SGX quote with its certificate chain has about 5 KiB."""
+EVIDENCE_BYTES_MAX = 16_384
+"""An SGX quote has about 5 KiB, most of it certificates; three times that is room enough."""
 
 
 class RunnerHello(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -173,6 +173,10 @@ class Processor:
         self._next_releases_ns[reservation_key] = release_ns + reservation.period_ns
         return Released(job=job)
 
+    def earliest_release_ns(self, reservation_key: str, now_ns: int) -> int:
+        """Return when a job of this reservation that arrives now would be released."""
+        return max(now_ns, self._next_releases_ns.get(reservation_key, 0))
+
     def next_job(self, now_ns: int) -> Job | None:
         """Return the job to start now: earliest deadline among the released, then first come."""
         if self._running is not None:
