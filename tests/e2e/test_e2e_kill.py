@@ -16,7 +16,7 @@ from mutualedge.errors import MutualEdgeError
 from mutualedge.model import DeviceId, EnterpriseId
 from mutualedge.node.logbook import CheckpointRow
 from mutualedge.protocol import Write
-from tests.e2e.chaos import ROLES, rage
+from tests.e2e.chaos import ROLES, Outcome, rage
 from tests.e2e.plant import (
     BAKERY,
     HARBOUR,
@@ -33,13 +33,21 @@ pytestmark = pytest.mark.e2e
 
 KILLS = 100
 SEED = 20
+STORM_TIMEOUT_S = 600
+"""Seventy seconds on an idle machine; a storm that does not end is a failure with this name."""
+
 OFFLOADED_MIN = 20
 """A storm in which the harbour hardly worked would prove nothing."""
 
 
 def test_random_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     """Whatever is killed at whatever moment: all that was acknowledged is accounted for, once."""
-    outcome = asyncio.run(rage(tmp_path / "trial", KILLS, SEED))
+
+    async def bounded() -> Outcome:
+        async with asyncio.timeout(STORM_TIMEOUT_S):
+            return await rage(tmp_path / "trial", KILLS, SEED)
+
+    outcome = asyncio.run(bounded())
     assert outcome.broken == []
     assert outcome.audit == "proved"
     assert sum(outcome.killed.values()) >= KILLS
@@ -102,7 +110,7 @@ def test_a_killed_runner_is_replaced_by_its_node(tmp_path: Path) -> None:
             await founded.wait_note(BAKERY, "runner.started")
             kill_process(child_of(founded, BAKERY, "runner_process"))
             ended = await founded.wait_note(BAKERY, "runner.ended")
-            assert str(signal.SIGKILL.value) in str(ended["status"]) or ended["status"] == "137"
+            assert ended["status"] in {str(-signal.SIGKILL), "137"}
             await founded.wait_note(BAKERY, "runner.started", beyond=1)
             async with await founded.connect_device() as device:
                 scored = await device.score(DeviceId("oven-1"), [41.7], deadline_s=5.0)

@@ -3,8 +3,9 @@
 import asyncio
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mutualedge.app.auditing import export_bundle, verify_file
@@ -20,7 +21,7 @@ from mutualedge.app.files import (
 from mutualedge.app.founding import HUB, Founding, found_consortium
 from mutualedge.app.local import Processes
 from mutualedge.audit import Report
-from mutualedge.errors import MutualEdgeError
+from mutualedge.errors import MutualEdgeError, UsageError
 from mutualedge.model import DeviceId, EnterpriseId, Microcredits, Milliseconds
 from mutualedge.protocol import ReadingScored
 
@@ -66,6 +67,7 @@ class Tally:
     local: int = 0
     offloaded: int = 0
     refused: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
     anomalies: int = 0
     slowest_ms: float = 0.0
 
@@ -137,9 +139,17 @@ async def _send_readings(folder: Path, say: Say) -> Tally:
             await asyncio.sleep(max(0.0, ROUND_S - (time.monotonic() - started_s)))
             say(
                 f"   round {round_number + 1}: scored here {tally.local}, at the partner "
-                f"{tally.offloaded}, refused {tally.refused}"
+                f"{tally.offloaded}, refused {tally.refused}{_reasons(tally)}"
             )
+    if not tally.offloaded:
+        sentence = "No reading went to the partner; a quieter machine has time to lend."
+        raise UsageError("demo.nothing.lent", f"{sentence}{_reasons(tally)}")
     return tally
+
+
+def _reasons(tally: Tally) -> str:
+    told = ", ".join(f"{code} {count}" for code, count in tally.reasons.most_common())
+    return f" ({told})" if told else ""
 
 
 def _device_access(folder: Path) -> tuple[str, str]:
@@ -153,8 +163,9 @@ async def _score(client: DeviceClient, device: int, round_number: int, tally: Ta
     started_s = time.monotonic()
     try:
         scored = await client.score(DeviceId(f"wrapper-{device}"), readings, deadline_s=DEADLINE_S)
-    except MutualEdgeError:
+    except MutualEdgeError as error:
         tally.refused += 1
+        tally.reasons[error.code] += 1
     else:
         tally.add(scored, time.monotonic() - started_s)
 

@@ -14,6 +14,8 @@ from mutualedge.app.demo import Tally, rehearse
 from mutualedge.audit import Report
 from mutualedge.errors import UsageError
 
+NOTHING_KEPT = "Nothing was kept; `mutualedge demo --keep FOLDER` keeps stores, events and bundle."
+
 
 def run_rehearsal(keep: Path | None, *, as_json: bool) -> int:
     """Run the rehearsal and return the exit status: 0 only if the auditor proved everything.
@@ -29,12 +31,12 @@ def run_rehearsal(keep: Path | None, *, as_json: bool) -> int:
         if keep.exists():
             sentence = f"{keep} exists; name a new folder so that nothing is overwritten."
             raise UsageError("demo.folder.exists", sentence)
-        return _run(keep, as_json=as_json)
+        return _run(keep, as_json=as_json, kept=f"Everything is kept in {keep}.")
     with tempfile.TemporaryDirectory(prefix="mutualedge-") as folder:
-        return _run(Path(folder) / "rehearsal", as_json=as_json)
+        return _run(Path(folder) / "rehearsal", as_json=as_json, kept=NOTHING_KEPT)
 
 
-def _run(folder: Path, *, as_json: bool) -> int:
+def _run(folder: Path, *, as_json: bool, kept: str) -> int:
     started_s = time.monotonic()
 
     def say(sentence: str) -> None:
@@ -45,17 +47,19 @@ def _run(folder: Path, *, as_json: bool) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         tally, report = runner.run(rehearse(folder.resolve(), say))
     elapsed_s = time.monotonic() - started_s
-    sys.stdout.write(_as_json(tally, report, elapsed_s) if as_json else _as_text(tally, report))
+    text = _as_json(tally, report, elapsed_s) if as_json else _as_text(tally, report, kept)
+    sys.stdout.write(text)
     return report.exit_code
 
 
-def _as_text(tally: Tally, report: Report) -> str:
+def _as_text(tally: Tally, report: Report, kept: str) -> str:
     return (
         f"{report_text(report, as_json=False)}\n\n"
         f"Readings scored by candy itself {tally.local}, by logistics {tally.offloaded}, refused "
         f"{tally.refused}; anomalies {tally.anomalies}; slowest {tally.slowest_ms:.0f} ms.\n"
         "Assurance: simulated. On this machine the provider's administrator could read the\n"
         "runner's memory; with a real trusted execution environment it cannot.\n"
+        f"{kept}\n"
     )
 
 

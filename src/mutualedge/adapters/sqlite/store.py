@@ -144,11 +144,19 @@ def _take_lock(path: Path) -> IO[bytes]:
 
 
 def _is_locked_now(lock: IO[bytes]) -> bool:
-    """Take the lock if nobody holds it."""
+    """Take the lock if nobody holds it.
+
+    Raises:
+        UsageError: The file system knows no locks.
+    """
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        lock.close()
+        sentence = f"{lock.name} cannot be locked ({error.strerror}); use a folder on a local disk."
+        raise UsageError("store.file.unusable", sentence) from error
     return True
 
 
