@@ -38,14 +38,6 @@ def test_a_liar_is_blamed_or_gains_nothing(lie: str) -> None:
     assert world.schedule.counts["lied"] > 0
 
 
-def test_a_call_that_ran_twice_is_paid_once() -> None:
-    """Two sessions, two honest records of one invocation: the requester signs for the first."""
-    plan = Plan(seed=4, hours=12, faults=QUIET, readings_a_day=2400, lie="charged twice")
-    result = simulate(plan)
-    assert not result.failure
-    assert result.counts.get("charged twice", 0) > 0, "nothing was charged twice"
-
-
 def test_one_seed_has_one_trace_under_any_hash_seed() -> None:
     """Two processes with other hash seeds go through the same events at the same times."""
     program = (

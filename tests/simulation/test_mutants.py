@@ -3,6 +3,7 @@
 Each plan passes with its guard in place; that is asserted too.
 """
 
+import re
 from collections.abc import Callable
 from functools import cache
 
@@ -16,7 +17,6 @@ from mutualedge.ledger.context import write_row
 from mutualedge.ledger.contract import OUTCOME_TABLE, RecordedOutcome
 from mutualedge.model import Digest
 from mutualedge.node.books import OUTBOX_BUCKET
-from mutualedge.node.payer import Payer
 from mutualedge.node.provider import Provider
 from mutualedge.node.station import Station
 from mutualedge.plan.admission import Admitted, processor
@@ -101,11 +101,6 @@ def without_window(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Provider, "_check_window", lambda *_: None)
 
 
-def without_contradiction(patch: pytest.MonkeyPatch) -> None:
-    """Take every claim for true."""
-    patch.setattr(Payer, "check_claim", lambda *_: None)
-
-
 def without_answers(patch: pytest.MonkeyPatch) -> None:
     """Score readings and keep the scores."""
     answer = Station.answer
@@ -121,7 +116,7 @@ MUTANTS = {
     "admission": (
         without_admission,
         Plan(seed=1, hours=2, faults=QUIET, readings_a_day=2400),
-        "late",
+        r"finished an admitted job \d+ ns late",
     ),
     "replay window": (
         without_replay_window,
@@ -146,12 +141,7 @@ MUTANTS = {
     "window": (
         without_window,
         Plan(seed=1, hours=7, faults=QUIET, lie="voucher withheld", readings_a_day=1400),
-        " got ",
-    ),
-    "contradiction": (
-        without_contradiction,
-        Plan(seed=4, hours=12, faults=QUIET, readings_a_day=2400, lie="charged twice"),
-        " paid ",
+        r" got \d+ for \d+",
     ),
     "answers": (
         without_answers,
@@ -177,8 +167,9 @@ def _simulated(plan: Plan) -> Result:
 
 @pytest.mark.parametrize("guard", sorted(MUTANTS))
 def test_what_is_missing_is_noticed(guard: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its guard the plan passes; without it the check named here fails, and no other."""
+    """With its guard the plan passes; without it the check named here is the one that fails."""
     mutate, plan, check = MUTANTS[guard]
     assert not _simulated(plan).failure
     mutate(monkeypatch)
-    assert check in simulate(plan).failure
+    *_, said = simulate(plan).failure.strip().splitlines() or [""]
+    assert re.search(check, said), said
