@@ -145,6 +145,79 @@ def test_a_command_the_hub_never_takes_does_not_block_the_others() -> None:
     assert [key for key, _ in world.candy.store.scan("refused")] == [command_id]
 
 
+def refuse_held(world: World, code: str) -> None:
+    sender, ask = world.held.pop()
+    refused = Refused(code=code, sentence="No.")
+    sender.handle(Answered(request_id=ask.request_id, reply=refused))
+
+
+def test_a_refusal_that_blames_no_command_loses_none() -> None:
+    """Only what is wrong with a command itself sets it aside; any other no is asked again."""
+    world = quiet_world()
+    world.run(100)
+    world.holding = (SubmitCommands,)
+    submit(world.candy, 7)
+    world.run(1)
+    for _ in range(2):
+        refuse_held(world, "hub.moody")
+        assert world.candy.node.snapshot().outbox_size == 1
+        world.run(1_100)
+    assert [note["code"] for note in world.candy.noted("command.refused")] == ["hub.moody"] * 2
+    world.holding = ()
+    world.deliver(*world.held.pop())
+    world.run(2_500)
+    assert granted(world) == 7
+    assert list(world.candy.store.scan("refused")) == []
+
+
+def test_a_command_refused_without_blame_does_not_block_the_others() -> None:
+    """Whoever was refused goes to the end of the queue."""
+    world = quiet_world()
+    world.run(100)
+    world.holding = (SubmitCommands,)
+    for amount in (1, 2):
+        submit(world.candy, amount)
+    world.run(1)
+    for _ in range(3):
+        refuse_held(world, "hub.moody")
+        world.run(1_100)
+    sent = [request.commands for request in world.candy.asked(SubmitCommands)]
+    assert [len(commands) for commands in sent] == [1, 2, 1, 1]
+    (first,), (second, _), *_ = sent
+    assert sent == [(first,), (second, first), (second,), (first,)]
+    assert world.candy.node.snapshot().outbox_size == 2
+
+
+@pytest.mark.parametrize("code", ["signing.no", "hub.no"])
+def test_a_hub_that_refuses_what_it_ordered_stops_nobody(code: str) -> None:
+    """The block with the outcome came first, so the refusal is of something done."""
+    world = quiet_world()
+    world.run(100)
+    world.holding = (SubmitCommands,)
+    submit(world.candy, 7)
+    world.run(1)
+    world.hub.ask(world.held[-1][1].request, CANDY)
+    world.run(2_100)
+    assert world.candy.node.snapshot().outbox_size == 0
+    refuse_held(world, code)
+    assert list(world.candy.store.scan("refused")) == []
+    assert granted(world) == 7
+
+
+def test_what_the_ledger_refused_is_not_sent_again() -> None:
+    """A refusal on the ledger is an outcome: whoever asks again makes no second command."""
+    world = quiet_world()
+    world.run(100)
+    nobody = SetLimit(debtor=EnterpriseId("nobody"), limit_microcredits=Microcredits(1))
+    for _ in range(3):
+        world.candy.later(lambda: world.candy.node._books.submit(nobody))
+        world.run(2_500)
+    assert [note["code"] for note in world.candy.noted("command.answered")] == [
+        "identity.member.unknown"
+    ]
+    assert len(world.candy.asked(SubmitCommands)) == 1
+
+
 def test_asking_twice_is_asking_once() -> None:
     """The same action has the same identity; another occasion makes it another command."""
     world = quiet_world()

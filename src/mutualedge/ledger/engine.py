@@ -177,6 +177,9 @@ class Ledger:
             PeerError: The block is not the writer's next one, or claims another result.
         """
         block = self.parse_block(envelope)
+        if len(envelope.payload) > BLOCK_BYTES_MAX:
+            sentence = f"Block {block.height} exceeds {BLOCK_BYTES_MAX} bytes; its writer is wrong."
+            raise PeerError("ledger.block.oversize", sentence)
         self._refuse_misplaced(block, envelope.payload_digest, now_ns)
         accepted, dropped = self._screen(block.commands)
         if dropped:
@@ -377,7 +380,7 @@ class Ledger:
             raise PeerError("ledger.block.time", sentence)
 
     def _advance(self, block: Block, envelope: Envelope) -> Execution:
-        assert len(envelope.payload) <= BLOCK_BYTES_MAX, "fit() promised that the block fits"
+        assert len(envelope.payload) <= BLOCK_BYTES_MAX, "fit() and apply() let no larger one here"
         head = Head(
             height=block.height, block=envelope.payload_digest, state=block.state, time=block.time
         )

@@ -33,6 +33,9 @@ from mutualedge.signing import (
 OUTBOX_BUCKET = "outbox"
 REFUSED_BUCKET = "refused"
 
+BLAMES = ("ledger.command.", "signing.", "identity.")
+"""Codes that say what is wrong with a command itself; no later attempt would fare better."""
+
 SUBMIT_MAX = 16
 """Commands sent in one request; the rest follow with the next."""
 
@@ -110,18 +113,32 @@ class Books:
             case Refused(code=code) if len(sent) > 1:
                 self._is_sending_singly = True
                 self._station.note("command.refused", code=code)
+            case Refused(code=code) if code.startswith(BLAMES):
+                self._set_aside(sent[0], code)
             case Refused(code=code):
-                self._set_aside(sent[0])
-                self._station.note("command.set_aside", code=code, command=sent[0])
+                self._put_last(sent[0])
+                self._station.note("command.refused", code=code)
             case _:
                 self._station.note("hub.unreachable", waiting=len(self._outbox))
 
-    def _set_aside(self, command_id: InvocationId) -> None:
-        """Keep a command the hub will not take where an operator finds it, out of others' way."""
-        envelope = self._outbox.pop(command_id)
+    def _set_aside(self, command_id: InvocationId, code: str) -> None:
+        """Keep a command the hub will not take where an operator finds it, out of others' way.
+
+        Nothing is to be done if a block brought its outcome while the hub refused it.
+        """
+        envelope = self._outbox.pop(command_id, None)
+        if envelope is None:
+            return
+        self._station.note("command.set_aside", code=code, command=command_id)
         self._station.write(OUTBOX_BUCKET, command_id, None)
         self._station.write(REFUSED_BUCKET, command_id, msgspec.msgpack.encode(envelope))
         self._is_sending_singly = False
+
+    def _put_last(self, command_id: InvocationId) -> None:
+        """Let the others go first; a refusal that blames no command may concern this one alone."""
+        envelope = self._outbox.pop(command_id, None)
+        if envelope is not None:
+            self._outbox[command_id] = envelope
 
     def _follow(self) -> None:
         self._ask_blocks(self._final_height + 1)
@@ -198,6 +215,7 @@ class Books:
                 del self._outbox[command_id]
                 self._station.write(OUTBOX_BUCKET, command_id, None)
                 self._station.note("command.answered", code=outcome.code, height=outcome.height)
+        self._is_sending_singly = self._is_sending_singly and bool(self._outbox)
 
     def validate(self) -> None:
         """Assert the ledger's own invariants (once a block) and that finality does not lead."""
