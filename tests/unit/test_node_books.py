@@ -404,3 +404,69 @@ def test_a_node_that_was_away_catches_up() -> None:
     world.run(5_000)
     assert world.hub.hub.ledger.height >= 2 * BLOCKS_MAX - 1
     assert forge.node.snapshot().ledger_height == world.hub.hub.ledger.height
+
+
+def grow(world: World, blocks: int) -> None:
+    """Have the hub make this many more blocks, one command each."""
+    height = world.hub.hub.ledger.height
+    while world.hub.hub.ledger.height < height + blocks:
+        submit(world.candy, world.hub.hub.ledger.height)
+        world.run(1_100)
+
+
+def test_a_member_that_does_not_countersign_blinds_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Finality may lag by more blocks than are remembered; new ones are followed all the same."""
+    monkeypatch.setattr("mutualedge.ledger.engine.EXECUTED_MAX", 5)
+    world = quiet_world()
+    world.holding = (SubmitCountersignatures,)
+    grow(world, BLOCKS_MAX + 10)
+    heights = [side.node.snapshot().ledger_height for side in (world.candy, world.forge)]
+    assert heights == [world.hub.hub.ledger.height] * 2
+    assert world.candy.noted("peer.faulted") == []
+    world.holding = ()
+    for held in world.held:
+        world.deliver(*held)
+    world.run(10_000)
+    assert world.candy.node.snapshot().final_height == world.hub.hub.ledger.height
+
+
+def test_a_writer_that_replaces_a_forgotten_block_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beyond the remembered digests the stored block itself says what was executed."""
+    monkeypatch.setattr("mutualedge.ledger.engine.EXECUTED_MAX", 2)
+    world = quiet_world()
+    world.holding = (SubmitCountersignatures,)
+    grow(world, 5)
+    executed = stored_block(world.candy, 1)
+
+    def fork(reply: Reply) -> Reply:
+        if not isinstance(reply, Blocks):
+            return reply
+        return replace_blocks(
+            reply, tuple(altered(each, previous="ab" * 32) for each in reply.blocks)
+        )
+
+    world.bend = fork
+    world.run(2_000)
+    assert stored_block(world.candy, 1) == executed
+    assert "ledger.block.fork" in {note["code"] for note in world.candy.noted("peer.faulted")}
+
+
+def test_a_copy_that_could_not_follow_is_not_called_fresh() -> None:
+    """Who asked and understood nothing cannot tell which leases the ledger does not know."""
+    world = quiet_world()
+    world.run(1_500)
+    asked_ns = world.candy.node._books.asked_ns
+    assert asked_ns > 0
+    world.bend = lambda reply: (
+        replace_blocks(reply, tuple(altered(each, height=99) for each in reply.blocks))
+        if isinstance(reply, Blocks)
+        else reply
+    )
+    submit(world.forge, 3)
+    world.run(5_000)
+    assert world.candy.noted("peer.faulted")
+    assert world.candy.node._books.asked_ns == asked_ns

@@ -248,6 +248,10 @@ class Ledger:
             raise UsageError("ledger.countersign.not-executed", sentence)
         return height
 
+    def remembers(self, height: int) -> bool:
+        """Tell whether the block of this height was executed here lately enough to vouch for it."""
+        return _executed_key(height) in self._executed
+
     def is_final(self, block: Envelope, countersignatures: Iterable[Envelope]) -> bool:
         """Tell whether more than two thirds of the members countersigned exactly this block.
 

@@ -46,6 +46,7 @@ class Books:
     def __init__(self, station: Station, store: StoreView, on_moved: Callable[[], None]) -> None:
         """Restore the replica and the outbox; ``on_moved`` runs after new blocks were applied."""
         self._station = station
+        self._store = store
         self._on_moved = on_moved
         self.ledger = Ledger(station.consortium, store.scan(LEDGER_BUCKET))
         self._outbox: dict[InvocationId, Envelope] = {
@@ -58,6 +59,7 @@ class Books:
         self._is_sending_singly = False
         self._validated_height = -1
         self.asked_ns = 0
+        """When our copy last was as high as the hub said its ledger is."""
         station.after(0, self._follow)
 
     @property
@@ -155,16 +157,17 @@ class Books:
         self._is_asking = False
         if not isinstance(reply, Blocks):
             return
-        self.asked_ns = self._station.now_ns
         before = self.ledger.height
         try:
             self._take_all(from_height, reply.blocks)
+            if self.ledger.height >= reply.height:
+                self.asked_ns = self._station.now_ns
         finally:
             if self.ledger.height > before:
                 self._drop_answered()
                 self._on_moved()
-        if self.ledger.height < reply.height and from_height != self.ledger.height + 1:
-            self._ask_blocks(self.ledger.height + 1)
+            if self.ledger.height < reply.height and from_height != self.ledger.height + 1:
+                self._ask_blocks(self.ledger.height + 1)
 
     def _take_all(self, from_height: int, blocks: tuple[SignedBlock, ...]) -> None:
         signed = [self._take(from_height + index, block) for index, block in enumerate(blocks)]
@@ -191,18 +194,34 @@ class Books:
             rows = self.ledger.apply(signed.block, self._station.now_ns)
             for key, value in rows.items():
                 self._station.write(LEDGER_BUCKET, key, value)
-        self.ledger.verify_executed(signed.block)
+        is_remembered = self.ledger.remembers(height)
+        if is_remembered:
+            self.ledger.verify_executed(signed.block)
+        else:
+            self._verify_stored(height, signed.block)
         row = msgspec.msgpack.encode(signed)
         self._station.write(BLOCK_BUCKET, block_row_key(height), row)
         if height == self._final_height + 1 and self.ledger.is_final(
             signed.block, signed.countersignatures
         ):
             self._final_height = height
-        if any(map(self._is_ours, signed.countersignatures)):
+        if not is_remembered or any(map(self._is_ours, signed.countersignatures)):
             return None
         return self.ledger.countersign(
             signed.block, self._station.keys.settlement, self._station.me.enterprise
         )
+
+    def _verify_stored(self, height: int, block: Envelope) -> None:
+        """Return if this is the block we kept at a height whose digest is remembered no more.
+
+        Raises:
+            PeerError: It is another.
+        """
+        raw = self._store.get(BLOCK_BUCKET, block_row_key(height))
+        kept = None if raw is None else msgspec.msgpack.decode(raw, type=SignedBlock).block
+        if kept is None or kept.payload_digest != block.payload_digest:
+            sentence = f"The hub sent another block {height} than the one that was executed here."
+            raise PeerError("ledger.block.fork", sentence)
 
     def _is_ours(self, envelope: Envelope) -> bool:
         key = self._station.keys.settlement
