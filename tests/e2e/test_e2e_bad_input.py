@@ -51,6 +51,7 @@ BAD_READINGS = {
     + b"0" * 32
     + b'","readings":[NaN],"remaining_ns":1}',
     "a partner's request": b'{"type":"AskOffer","function":"' + b"0" * 64 + b'"}',
+    "nested": b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "nothing": b"",
 }
 

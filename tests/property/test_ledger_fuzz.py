@@ -1,6 +1,7 @@
 """Damaged and hostile documents: refused one by one, alike on every replica, never fatal."""
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,13 +16,15 @@ from mutualedge.ledger import (
     SetLimit,
     Settle,
 )
-from mutualedge.model import EnterpriseId, LeaseId, Microcredits
-from mutualedge.signing import Envelope, countersign, parse_canonical
+from mutualedge.model import EnterpriseId, LeaseId, Microcredits, format_instant
+from mutualedge.signing import Envelope, canonical_bytes, countersign, parse_canonical
 from tests.unit.ledger_world import (
     ACME,
     BOLT,
+    LEASE_NS,
     METER,
     NAMES,
+    START_NS,
     agreement,
     batch,
     consortium,
@@ -60,15 +63,44 @@ def documents(draw: st.DrawFn) -> Envelope:
 def resigned(envelope: Envelope) -> Envelope:
     """Return the envelope signed by everybody who could, so that only its content is wrong."""
     bare = msgspec.structs.replace(envelope, signatures=())
-    for signer in (settlement_key(ACME), settlement_key(BOLT), METER):
+    for signer in (*map(settlement_key, NAMES), METER):
         bare = countersign(bare, signer)
     return bare
 
 
-many = st.lists(documents(), max_size=3).map(tuple)
+SOON = format_instant(START_NS + 2 * LEASE_NS)
+EXTREMES = st.sampled_from((0, 1, 600, 2**53 - 1, 2**64))
+INSTANTS = st.sampled_from(
+    (
+        "0000-01-01T00:00:00.000Z",
+        "0001-01-01T00:00:00.000Z",
+        "2026-02-31T08:00:00.000Z",
+        SOON,
+        "9999-12-31T23:59:59.999Z",
+    )
+)
+
+
+@st.composite
+def extreme_documents(draw: st.DrawFn, among: tuple[Envelope, ...] = GOOD) -> Envelope:
+    """Draw a document of numbers and names that no sane member signs, signed by everybody."""
+    good = draw(st.sampled_from(among))
+    fields = msgspec.json.decode(good.payload, type=dict[str, object])
+    for name, value in fields.items():
+        if isinstance(value, int):
+            fields[name] = draw(st.one_of(st.just(value), EXTREMES))
+    if "ends" in fields:
+        fields |= {name: draw(st.sampled_from(NAMES)) for name in ("requester", "provider")}
+        fields |= {"ends": draw(INSTANTS), "lease": draw(st.sampled_from((LEASE, "ab" * 32)))}
+    return resigned(msgspec.structs.replace(good, payload=canonical_bytes(fields)))
+
+
+evidence = st.one_of(documents(), extreme_documents())
+many = st.lists(evidence, max_size=3).map(tuple)
 actions: st.SearchStrategy[Action] = st.one_of(
-    st.builds(OpenLease, commitment=documents()),
-    st.builds(Settle, statement=documents()),
+    st.builds(OpenLease, commitment=evidence),
+    st.builds(OpenLease, commitment=extreme_documents(GOOD[:1])),
+    st.builds(Settle, statement=evidence),
     st.builds(Claim, lease=st.just(LEASE), vouchers=many, batches=many),
     st.builds(Close, lease=st.just(LEASE), vouchers=many),
     st.just(Contradict(lease=LEASE, reason="no")),
@@ -94,3 +126,24 @@ def test_no_document_poisons_a_block(asked: list[tuple[EnterpriseId, Action]]) -
         assert parse_canonical(block.payload, Block).height == follower.height
     assert follower.state_digest == world.ledger.state_digest
     assert world.ledger.position(BOLT, ACME).limit_microcredits == 77
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"provider": ACME}, "signing.json.malformed"),
+        ({"dispute_window_ms": 2**53 - 1}, "ledger.lease.dispute-window"),
+        ({"ends": "9999-12-31T23:59:59.999Z"}, "ledger.lease.too-far"),
+        ({"ends": "0000-01-01T00:00:00.000Z"}, "model.instant.malformed"),
+    ],
+    ids=["oneself", "window", "end", "year"],
+)
+def test_one_member_cannot_stop_the_writer(change: dict[str, object], code: str) -> None:
+    """A commitment signed by whoever it names is a refusal at most, and the next command works."""
+    world, _ = ended_world()
+    fields = msgspec.json.decode(GOOD[0].payload, type=dict[str, object])
+    payload = canonical_bytes(fields | {"lease": "ab" * 32, "ends": SOON} | change)
+    action = OpenLease(commitment=resigned(msgspec.structs.replace(GOOD[0], payload=payload)))
+    assert world.ask(ACME, action) == code
+    limit = SetLimit(debtor=ACME, limit_microcredits=Microcredits(77))
+    assert world.ask(BOLT, limit) == "done"

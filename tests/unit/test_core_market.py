@@ -4,8 +4,15 @@ import msgspec
 import pytest
 
 from mutualedge.errors import PeerError
-from mutualedge.market import CALLS_MAX, WINDOW_CALLS_MAX, Agreement, verify_agreement
-from mutualedge.model import NS_PER_MS, EnterpriseId, NodeId, format_instant
+from mutualedge.market import (
+    CALLS_MAX,
+    WINDOW_CALLS_MAX,
+    Agreement,
+    Commitment,
+    commitment_of,
+    verify_agreement,
+)
+from mutualedge.model import NS_PER_MS, EnterpriseId, LeaseId, NodeId, format_instant
 from mutualedge.signing import Envelope, canonical_bytes, parse_canonical, sign_record
 from tests.unit.ledger_world import (
     ACME,
@@ -103,3 +110,12 @@ def test_two_equal_leases_are_two() -> None:
     first, again, second = (sign_terms(terms(nonce=nonce)) for nonce in (0, 0, 1))
     assert first.payload_digest == again.payload_digest
     assert first.payload_digest != second.payload_digest
+
+
+def test_nobody_commits_to_pay_itself() -> None:
+    """A member signs for both parties then, and an account cannot owe itself."""
+    told = canonical_bytes(commitment_of(LeaseId("ab" * 32), terms()))
+    raw = told.replace(b'"provider":"bolt"', b'"provider":"acme"')
+    with pytest.raises(PeerError) as refused:
+        parse_canonical(raw, Commitment)
+    assert refused.value.code == "signing.json.malformed"

@@ -6,6 +6,7 @@ import pytest
 from mutualedge.errors import PeerError, UsageError
 from mutualedge.model import (
     JSON_INTEGER_MAX,
+    NS_PER_MS,
     Amount,
     AssuranceLevel,
     DeviceName,
@@ -61,6 +62,14 @@ def test_another_spelling_of_an_instant_is_refused(text: str) -> None:
     with pytest.raises(UsageError) as refused:
         parse_instant(text)
     assert refused.value.code == "model.instant.malformed"
+
+
+@pytest.mark.parametrize("now_ns", [2**70, JSON_INTEGER_MAX * NS_PER_MS, -(2**70), 10**400])
+def test_an_instant_no_calendar_holds_is_refused(now_ns: int) -> None:
+    """A sum of two numbers that a peer chose may lie beyond the year 9999."""
+    with pytest.raises(UsageError) as refused:
+        format_instant(now_ns)
+    assert refused.value.code == "model.instant.range"
 
 
 def test_assurance_is_ordered() -> None:

@@ -323,9 +323,16 @@ def omitted(block: Block) -> Block:
     return replaced(block, commands=block.commands[:-1], outcomes=block.outcomes[:-1])
 
 
+def swollen(block: Block) -> Block:
+    """Fill a block beyond what reaches every follower with its signatures."""
+    bulky = Envelope(payload=bytes(BLOCK_BYTES_MAX * 4 // 5), payload_type="x", signatures=())
+    return replaced(block, commands=(*block.commands, bulky))
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
+        (swollen, "ledger.block.oversize"),
         (lambda block: replaced(block, outcomes=block.outcomes[:-1]), "ledger.block.outcomes"),
         (lambda block: replaced(block, outcomes=done(block)), "ledger.block.outcomes"),
         (lambda block: replaced(block, commands=block.commands[::-1]), "ledger.block.outcomes"),

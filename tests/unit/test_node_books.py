@@ -145,6 +145,79 @@ def test_a_command_the_hub_never_takes_does_not_block_the_others() -> None:
     assert [key for key, _ in world.candy.store.scan("refused")] == [command_id]
 
 
+def refuse_held(world: World, code: str) -> None:
+    sender, ask = world.held.pop()
+    refused = Refused(code=code, sentence="No.")
+    sender.handle(Answered(request_id=ask.request_id, reply=refused))
+
+
+def test_a_refusal_that_blames_no_command_loses_none() -> None:
+    """Only what is wrong with a command itself sets it aside; any other no is asked again."""
+    world = quiet_world()
+    world.run(100)
+    world.holding = (SubmitCommands,)
+    submit(world.candy, 7)
+    world.run(1)
+    for _ in range(2):
+        refuse_held(world, "hub.moody")
+        assert world.candy.node.snapshot().outbox_size == 1
+        world.run(1_100)
+    assert [note["code"] for note in world.candy.noted("command.refused")] == ["hub.moody"] * 2
+    world.holding = ()
+    world.deliver(*world.held.pop())
+    world.run(2_500)
+    assert granted(world) == 7
+    assert list(world.candy.store.scan("refused")) == []
+
+
+def test_a_command_refused_without_blame_does_not_block_the_others() -> None:
+    """Whoever was refused goes to the end of the queue."""
+    world = quiet_world()
+    world.run(100)
+    world.holding = (SubmitCommands,)
+    for amount in (1, 2):
+        submit(world.candy, amount)
+    world.run(1)
+    for _ in range(3):
+        refuse_held(world, "hub.moody")
+        world.run(1_100)
+    sent = [request.commands for request in world.candy.asked(SubmitCommands)]
+    assert [len(commands) for commands in sent] == [1, 2, 1, 1]
+    (first,), (second, _), *_ = sent
+    assert sent == [(first,), (second, first), (second,), (first,)]
+    assert world.candy.node.snapshot().outbox_size == 2
+
+
+@pytest.mark.parametrize("code", ["signing.no", "hub.no"])
+def test_a_hub_that_refuses_what_it_ordered_stops_nobody(code: str) -> None:
+    """The block with the outcome came first, so the refusal is of something done."""
+    world = quiet_world()
+    world.run(100)
+    world.holding = (SubmitCommands,)
+    submit(world.candy, 7)
+    world.run(1)
+    world.hub.ask(world.held[-1][1].request, CANDY)
+    world.run(2_100)
+    assert world.candy.node.snapshot().outbox_size == 0
+    refuse_held(world, code)
+    assert list(world.candy.store.scan("refused")) == []
+    assert granted(world) == 7
+
+
+def test_what_the_ledger_refused_is_not_sent_again() -> None:
+    """A refusal on the ledger is an outcome: whoever asks again makes no second command."""
+    world = quiet_world()
+    world.run(100)
+    nobody = SetLimit(debtor=EnterpriseId("nobody"), limit_microcredits=Microcredits(1))
+    for _ in range(3):
+        world.candy.later(lambda: world.candy.node._books.submit(nobody))
+        world.run(2_500)
+    assert [note["code"] for note in world.candy.noted("command.answered")] == [
+        "identity.member.unknown"
+    ]
+    assert len(world.candy.asked(SubmitCommands)) == 1
+
+
 def test_asking_twice_is_asking_once() -> None:
     """The same action has the same identity; another occasion makes it another command."""
     world = quiet_world()
@@ -331,3 +404,69 @@ def test_a_node_that_was_away_catches_up() -> None:
     world.run(5_000)
     assert world.hub.hub.ledger.height >= 2 * BLOCKS_MAX - 1
     assert forge.node.snapshot().ledger_height == world.hub.hub.ledger.height
+
+
+def grow(world: World, blocks: int) -> None:
+    """Have the hub make this many more blocks, one command each."""
+    height = world.hub.hub.ledger.height
+    while world.hub.hub.ledger.height < height + blocks:
+        submit(world.candy, world.hub.hub.ledger.height)
+        world.run(1_100)
+
+
+def test_a_member_that_does_not_countersign_blinds_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Finality may lag by more blocks than are remembered; new ones are followed all the same."""
+    monkeypatch.setattr("mutualedge.ledger.engine.EXECUTED_MAX", 5)
+    world = quiet_world()
+    world.holding = (SubmitCountersignatures,)
+    grow(world, BLOCKS_MAX + 10)
+    heights = [side.node.snapshot().ledger_height for side in (world.candy, world.forge)]
+    assert heights == [world.hub.hub.ledger.height] * 2
+    assert world.candy.noted("peer.faulted") == []
+    world.holding = ()
+    for held in world.held:
+        world.deliver(*held)
+    world.run(10_000)
+    assert world.candy.node.snapshot().final_height == world.hub.hub.ledger.height
+
+
+def test_a_writer_that_replaces_a_forgotten_block_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beyond the remembered digests the stored block itself says what was executed."""
+    monkeypatch.setattr("mutualedge.ledger.engine.EXECUTED_MAX", 2)
+    world = quiet_world()
+    world.holding = (SubmitCountersignatures,)
+    grow(world, 5)
+    executed = stored_block(world.candy, 1)
+
+    def fork(reply: Reply) -> Reply:
+        if not isinstance(reply, Blocks):
+            return reply
+        return replace_blocks(
+            reply, tuple(altered(each, previous="ab" * 32) for each in reply.blocks)
+        )
+
+    world.bend = fork
+    world.run(2_000)
+    assert stored_block(world.candy, 1) == executed
+    assert "ledger.block.fork" in {note["code"] for note in world.candy.noted("peer.faulted")}
+
+
+def test_a_copy_that_could_not_follow_is_not_called_fresh() -> None:
+    """Who asked and understood nothing cannot tell which leases the ledger does not know."""
+    world = quiet_world()
+    world.run(1_500)
+    asked_ns = world.candy.node._books.asked_ns
+    assert asked_ns > 0
+    world.bend = lambda reply: (
+        replace_blocks(reply, tuple(altered(each, height=99) for each in reply.blocks))
+        if isinstance(reply, Blocks)
+        else reply
+    )
+    submit(world.forge, 3)
+    world.run(5_000)
+    assert world.candy.noted("peer.faulted")
+    assert world.candy.node._books.asked_ns == asked_ns

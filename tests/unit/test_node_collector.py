@@ -7,6 +7,7 @@ from mutualedge.ledger import Claim, Command, LeaseStatus
 from mutualedge.meter import ChainPosition, Voucher
 from mutualedge.model import NS_PER_MS, Digest, Microcredits
 from mutualedge.protocol import (
+    Answered,
     AskOffer,
     AskStatement,
     AskVoucher,
@@ -275,6 +276,41 @@ def test_results_the_requester_has_are_paid_however_late_it_is_asked() -> None:
     assert on_ledger is not None
     assert on_ledger.status is LeaseStatus.SETTLED
     assert on_ledger.posted_microcredits == (HALF_WINDOW + 1) * CALL_MICROCREDITS
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_statement_reaches_the_ledger_although_the_hub_refused_it(*, crashes: bool) -> None:
+    """Both signed it, so it is brought again until the ledger shows its outcome, and no longer."""
+    world = open_world()
+    for number in range(HALF_WINDOW):
+        world.read(number)
+    lease_id, terms = world.forge.lease.lease_id, world.forge.lease.terms
+    world.holding = (AskOffer, SubmitCommands)
+    while not world.forge.noted("command.set_aside"):
+        assert world.now_ns < terms.ends_ns + 4 * GRACE_MS * NS_PER_MS
+        world.run(100)
+        refuse_settlement(world)
+    if crashes:
+        world.forge.restart()
+    world.holding = (AskOffer,)
+    for held in world.held:
+        world.deliver(*held)
+    world.run(2 * GRACE_MS)
+    on_ledger = world.hub.hub.ledger.lease(lease_id)
+    assert on_ledger is not None
+    assert on_ledger.status is LeaseStatus.SETTLED
+    assert world.forge.node.snapshot().outbox_size == 0
+
+
+def refuse_settlement(world: World) -> None:
+    """Have the hub say that forge's statement is badly signed; other commands go through."""
+    held, world.held = world.held, []
+    for sender, ask in held:
+        if sender is world.forge and isinstance(ask.request, SubmitCommands):
+            refused = Refused(code="signing.envelope.unsigned", sentence="No.")
+            sender.handle(Answered(request_id=ask.request_id, reply=refused))
+        else:
+            world.deliver(sender, ask)
 
 
 def test_a_session_that_was_never_finished_does_not_hold_back_the_statement() -> None:

@@ -3,9 +3,11 @@
 import msgspec
 import pytest
 
+from mutualedge.ledger import DISPUTE_WINDOW_MS_MAX
 from mutualedge.market import Agreement, Commitment, Offer, commitment_of
 from mutualedge.meter import UsageRecord
 from mutualedge.model import (
+    JSON_INTEGER_MAX,
     NS_PER_MS,
     AssuranceLevel,
     Digest,
@@ -150,6 +152,15 @@ def test_a_proposal_worse_than_the_offer_is_refused(changes: dict[str, object]) 
     assert code_of(world.forge.answer_to(proposed(world, **changes), CANDY)) == (
         "market.proposal.terms"
     )
+    assert lent(world) == 0
+
+
+@pytest.mark.parametrize("dispute_ms", [DISPUTE_WINDOW_MS_MAX + 1, JSON_INTEGER_MAX])
+def test_a_dispute_window_the_ledger_refuses_is_not_signed(dispute_ms: int) -> None:
+    """A lease that no ledger opens would hold a place until its grace is over."""
+    world = joined_world()
+    request = proposed(world, dispute_window_ms=dispute_ms)
+    assert code_of(world.forge.answer_to(request, CANDY)) == "market.proposal.settlement"
     assert lent(world) == 0
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from mutualedge.errors import UsageError
 from mutualedge.model import (
+    UNREADABLE,
     Amount,
     Bytes32,
     Count,
@@ -154,7 +155,7 @@ def read_process_file(folder: Path, kind: type[T]) -> T:
         raise UsageError("app.file.exposed", sentence)
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise UsageError("app.file.malformed", f"{path}: {error}.") from error
 
 

@@ -9,6 +9,7 @@ import msgspec
 from cryptography import x509
 
 from mutualedge.errors import AttestationFailed
+from mutualedge.model import UNREADABLE
 
 T = TypeVar("T")
 
@@ -114,7 +115,7 @@ def _crl_window(name: str, hexadecimal: str) -> tuple[str, datetime, datetime]:
 def _decoded(raw: bytes, kind: type[T], what: str) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise _malformed(what, str(error)) from error
 
 

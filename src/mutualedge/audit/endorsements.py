@@ -15,9 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
+from mutualedge.model import UNREADABLE
+
 _HEXADECIMAL = ("root_ca_crl", "pck_crl", "tcb_info_signature", "qe_identity_signature")
 _FAULTS = (
-    msgspec.DecodeError,
+    *UNREADABLE,
     KeyError,
     ValueError,
     TypeError,

@@ -6,6 +6,7 @@ import msgspec
 
 from mutualedge.audit.bundle import BUNDLE_FORMAT, LINE_BYTES_MAX, BundleItem, HeaderItem
 from mutualedge.audit.report import Findings
+from mutualedge.model import UNREADABLE
 from mutualedge.signing import canonical_bytes
 
 _STEP = 1
@@ -42,7 +43,7 @@ class BundleReader:
             return None
         try:
             item = _items.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             self._malformed(line, f"The line is no piece of evidence: {error}.")
             return None
         if canonical_bytes(item) + b"\n" != raw:

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from mutualedge.errors import PeerError
-from mutualedge.model import Count, Digest, HexDigest, KeyId
+from mutualedge.model import UNREADABLE, Count, Digest, HexDigest, KeyId
 from mutualedge.signing import (
     Envelope,
     SigningKey,
@@ -210,7 +210,7 @@ def parse_bundle(raw: bytes) -> Bundle:
         raise PeerError("functions.bundle.oversize", sentence)
     try:
         bundle = _decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         sentence = f"These {len(raw)} bytes are no function bundle: {error}."
         raise PeerError("functions.bundle.malformed", sentence) from error
     if _encoder.encode(bundle) != raw:

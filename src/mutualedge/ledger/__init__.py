@@ -28,11 +28,12 @@ from mutualedge.ledger.contract import perform
 from mutualedge.ledger.engine import BLOCK_SKEW_NS_MAX, Ledger, Snapshot
 from mutualedge.ledger.events import Event, LeaseChanged, LeaseStatus, LimitChanged
 from mutualedge.ledger.lease_state import Lease
-from mutualedge.ledger.leases import sweep
+from mutualedge.ledger.leases import DISPUTE_WINDOW_MS_MAX, sweep
 
 __all__ = [
     "BLOCK_SKEW_NS_MAX",
     "COMMANDS_MAX",
+    "DISPUTE_WINDOW_MS_MAX",
     "DONE",
     "Account",
     "Action",

@@ -8,7 +8,7 @@ import msgspec
 
 from mutualedge.errors import CorruptState
 from mutualedge.ledger.events import Event
-from mutualedge.model import EnterpriseId
+from mutualedge.model import UNREADABLE, EnterpriseId
 from mutualedge.signing import canonical_bytes
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ def decode_row(key: str, raw: bytes, kind: type[T]) -> T:
     """
     try:
         return _decoded(raw, kind)  # type: ignore[arg-type,no-any-return]  # classes are hashable
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         sentence = f"Ledger row '{key}' is no {kind.__name__}; restore the ledger from its blocks."
         raise CorruptState("ledger.row.corrupt", sentence) from error
 

@@ -177,6 +177,9 @@ class Ledger:
             PeerError: The block is not the writer's next one, or claims another result.
         """
         block = self.parse_block(envelope)
+        if len(envelope.payload) > BLOCK_BYTES_MAX:
+            sentence = f"Block {block.height} exceeds {BLOCK_BYTES_MAX} bytes; its writer is wrong."
+            raise PeerError("ledger.block.oversize", sentence)
         self._refuse_misplaced(block, envelope.payload_digest, now_ns)
         accepted, dropped = self._screen(block.commands)
         if dropped:
@@ -244,6 +247,10 @@ class Ledger:
             sentence = f"This block {height} was not executed here, so it cannot be vouched for."
             raise UsageError("ledger.countersign.not-executed", sentence)
         return height
+
+    def remembers(self, height: int) -> bool:
+        """Tell whether the block of this height was executed here lately enough to vouch for it."""
+        return _executed_key(height) in self._executed
 
     def is_final(self, block: Envelope, countersignatures: Iterable[Envelope]) -> bool:
         """Tell whether more than two thirds of the members countersigned exactly this block.
@@ -377,7 +384,7 @@ class Ledger:
             raise PeerError("ledger.block.time", sentence)
 
     def _advance(self, block: Block, envelope: Envelope) -> Execution:
-        assert len(envelope.payload) <= BLOCK_BYTES_MAX, "fit() promised that the block fits"
+        assert len(envelope.payload) <= BLOCK_BYTES_MAX, "fit() and apply() let no larger one here"
         head = Head(
             height=block.height, block=envelope.payload_digest, state=block.state, time=block.time
         )

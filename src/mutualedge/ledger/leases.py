@@ -29,9 +29,9 @@ from mutualedge.model import (
     MS_PER_S,
     NS_PER_S,
     EnterpriseId,
-    Instant,
     LeaseId,
     format_instant,
+    parse_instant,
 )
 from mutualedge.signing import parse_canonical, verify_record
 
@@ -56,7 +56,8 @@ def open_lease(context: Context, consortium: Consortium, action: OpenLease) -> N
     """
     with refusing("commitment"):
         terms = verify_commitment(action.commitment, consortium)
-        lease_id, settles_until = LeaseId(terms.lease), format_instant(terms.settles_until_ns)
+        parse_instant(terms.ends)
+    lease_id = LeaseId(terms.lease)
     require_party(context, terms.requester, terms.provider)
     if context.get(LEASE_TABLE + lease_id) is not None:
         sentence = f"Lease {lease_id} was opened before; make a new agreement."
@@ -70,7 +71,7 @@ def open_lease(context: Context, consortium: Consortium, action: OpenLease) -> N
         creditor=terms.provider,
         amount=terms.cost_max_microcredits,
     )
-    add_lease(context, lease_id, _lease_of(terms, settles_until))
+    add_lease(context, lease_id, _lease_of(terms))
 
 
 def settle(context: Context, consortium: Consortium, action: Settle) -> None:
@@ -160,7 +161,8 @@ def _refuse_older_unsigned(context: Context, terms: Commitment) -> None:
         raise RefusedByPolicy("ledger.lease.older-unsigned", sentence)
 
 
-def _lease_of(terms: Commitment, settles_until: Instant) -> Lease:
+def _lease_of(terms: Commitment) -> Lease:
+    settles_until = format_instant(terms.settles_until_ns)
     return Lease(
         requester=terms.requester,
         provider=terms.provider,

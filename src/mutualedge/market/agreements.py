@@ -149,6 +149,11 @@ class Commitment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     cost_max_microcredits: Amount
     exposure_microcredits: Amount
 
+    def __post_init__(self) -> None:
+        """Refuse what no account can hold, on construction and on decode."""
+        if self.requester == self.provider:
+            raise ValueError("requester and provider are the same enterprise")
+
     @property
     def ends_ns(self) -> int:
         """End of the lease, nanoseconds since 1970."""

@@ -1,6 +1,7 @@
 """Identifiers, units and instants that several packages share."""
 
 from mutualedge.model.assurance import AssuranceLevel
+from mutualedge.model.decoding import UNREADABLE
 from mutualedge.model.identifiers import (
     ZERO_DIGEST,
     Bytes16,
@@ -44,6 +45,7 @@ __all__ = [
     "MS_PER_S",
     "NS_PER_MS",
     "NS_PER_S",
+    "UNREADABLE",
     "ZERO_DIGEST",
     "Amount",
     "AssuranceLevel",

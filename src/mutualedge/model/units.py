@@ -39,8 +39,15 @@ def format_instant(now_ns: int) -> Instant:
     """Return the RFC 3339 UTC text, milliseconds kept, of nanoseconds since 1970.
 
     Fixed width, so that instants sort as text.
+
+    Raises:
+        UsageError: No calendar holds the instant; a sum that a peer chose may be too large.
     """
-    moment = _EPOCH + (now_ns // NS_PER_MS) * _MILLISECOND
+    try:
+        moment = _EPOCH + (now_ns // NS_PER_MS) * _MILLISECOND
+    except OverflowError as error:
+        sentence = "The instant lies outside the years 1 to 9999; check what it was computed from."
+        raise UsageError("model.instant.range", sentence) from error
     return Instant(moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z")
 
 

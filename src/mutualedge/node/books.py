@@ -34,6 +34,9 @@ from mutualedge.signing import (
 OUTBOX_BUCKET = "outbox"
 REFUSED_BUCKET = "refused"
 
+BLAMES = ("ledger.command.", "signing.", "identity.")
+"""Codes that say what is wrong with a command itself; no later attempt would fare better."""
+
 SUBMIT_MAX = 16
 """Commands sent in one request; the rest follow with the next."""
 
@@ -44,6 +47,7 @@ class Books:
     def __init__(self, station: Station, store: StoreView, on_moved: Callable[[], None]) -> None:
         """Restore the replica and the outbox; ``on_moved`` runs after new blocks were applied."""
         self._station = station
+        self._store = store
         self._on_moved = on_moved
         self.ledger = Ledger(station.consortium, store.scan(LEDGER_BUCKET))
         self._outbox: dict[InvocationId, Envelope] = {
@@ -56,6 +60,7 @@ class Books:
         self._is_sending_singly = False
         self._validated_height = -1
         self.asked_ns = 0
+        """When our copy last was as high as the hub said its ledger is."""
         station.after(0, self._follow)
 
     @property
@@ -119,18 +124,32 @@ class Books:
             case Refused(code=code) if len(sent) > 1:
                 self._is_sending_singly = True
                 self._station.note("command.refused", code=code)
+            case Refused(code=code) if code.startswith(BLAMES):
+                self._set_aside(sent[0], code)
             case Refused(code=code):
-                self._set_aside(sent[0])
-                self._station.note("command.set_aside", code=code, command=sent[0])
+                self._put_last(sent[0])
+                self._station.note("command.refused", code=code)
             case _:
                 self._station.note("hub.unreachable", waiting=len(self._outbox))
 
-    def _set_aside(self, command_id: InvocationId) -> None:
-        """Keep a command the hub will not take where an operator finds it, out of others' way."""
-        envelope = self._outbox.pop(command_id)
+    def _set_aside(self, command_id: InvocationId, code: str) -> None:
+        """Keep a command the hub will not take where an operator finds it, out of others' way.
+
+        Nothing is to be done if a block brought its outcome while the hub refused it.
+        """
+        envelope = self._outbox.pop(command_id, None)
+        if envelope is None:
+            return
+        self._station.note("command.set_aside", code=code, command=command_id)
         self._station.write(OUTBOX_BUCKET, command_id, None)
         self._station.write(REFUSED_BUCKET, command_id, msgspec.msgpack.encode(envelope))
         self._is_sending_singly = False
+
+    def _put_last(self, command_id: InvocationId) -> None:
+        """Let the others go first; a refusal that blames no command may concern this one alone."""
+        envelope = self._outbox.pop(command_id, None)
+        if envelope is not None:
+            self._outbox[command_id] = envelope
 
     def _follow(self) -> None:
         self._ask_blocks(self._final_height + 1)
@@ -147,16 +166,17 @@ class Books:
         self._is_asking = False
         if not isinstance(reply, Blocks):
             return
-        self.asked_ns = self._station.now_ns
         before = self.ledger.height
         try:
             self._take_all(from_height, reply.blocks)
+            if self.ledger.height >= reply.height:
+                self.asked_ns = self._station.now_ns
         finally:
             if self.ledger.height > before:
                 self._drop_answered()
                 self._on_moved()
-        if self.ledger.height < reply.height and from_height != self.ledger.height + 1:
-            self._ask_blocks(self.ledger.height + 1)
+            if self.ledger.height < reply.height and from_height != self.ledger.height + 1:
+                self._ask_blocks(self.ledger.height + 1)
 
     def _take_all(self, from_height: int, blocks: tuple[SignedBlock, ...]) -> None:
         signed = [self._take(from_height + index, block) for index, block in enumerate(blocks)]
@@ -183,18 +203,34 @@ class Books:
             rows = self.ledger.apply(signed.block, self._station.now_ns)
             for key, value in rows.items():
                 self._station.write(LEDGER_BUCKET, key, value)
-        self.ledger.verify_executed(signed.block)
+        is_remembered = self.ledger.remembers(height)
+        if is_remembered:
+            self.ledger.verify_executed(signed.block)
+        else:
+            self._verify_stored(height, signed.block)
         row = msgspec.msgpack.encode(signed)
         self._station.write(BLOCK_BUCKET, block_row_key(height), row)
         if height == self._final_height + 1 and self.ledger.is_final(
             signed.block, signed.countersignatures
         ):
             self._final_height = height
-        if any(map(self._is_ours, signed.countersignatures)):
+        if not is_remembered or any(map(self._is_ours, signed.countersignatures)):
             return None
         return self.ledger.countersign(
             signed.block, self._station.keys.settlement, self._station.me.enterprise
         )
+
+    def _verify_stored(self, height: int, block: Envelope) -> None:
+        """Return if this is the block we kept at a height whose digest is remembered no more.
+
+        Raises:
+            PeerError: It is another.
+        """
+        raw = self._store.get(BLOCK_BUCKET, block_row_key(height))
+        kept = None if raw is None else msgspec.msgpack.decode(raw, type=SignedBlock).block
+        if kept is None or kept.payload_digest != block.payload_digest:
+            sentence = f"The hub sent another block {height} than the one that was executed here."
+            raise PeerError("ledger.block.fork", sentence)
 
     def _is_ours(self, envelope: Envelope) -> bool:
         key = self._station.keys.settlement
@@ -207,6 +243,7 @@ class Books:
                 del self._outbox[command_id]
                 self._station.write(OUTBOX_BUCKET, command_id, None)
                 self._station.note("command.answered", code=outcome.code, height=outcome.height)
+        self._is_sending_singly = self._is_sending_singly and bool(self._outbox)
 
     def validate(self) -> None:
         """Assert the ledger's own invariants (once a block) and that finality does not lead."""

@@ -210,7 +210,10 @@ class Collector:
             self._ask_statement(lease)
         elif lease.open_calls:
             self.collect(lease)
-        if self._station.now_ns >= lease.terms.ends_ns + grace_ns and lease.statement is None:
+        if lease.statement is not None:
+            # Asking twice is asking once, unless the hub refused it or we crashed in between.
+            self._books.submit(Settle(statement=lease.statement))
+        elif self._station.now_ns >= lease.terms.ends_ns + grace_ns:
             self._claim(lease)
         self._station.after(grace_ns // ATTENTIONS_PER_GRACE, partial(self._settle, lease))
 

@@ -5,7 +5,7 @@ from functools import partial
 import msgspec
 
 from mutualedge.errors import PeerError, RefusedByPolicy
-from mutualedge.ledger import LeaseStatus, SetLimit
+from mutualedge.ledger import DISPUTE_WINDOW_MS_MAX, LeaseStatus, SetLimit
 from mutualedge.market import Agreement, Commitment, Offer, commitment_of
 from mutualedge.meter import UsageRecord
 from mutualedge.model import (
@@ -228,9 +228,9 @@ class Provider:
         least_dispute_ms = max(
             settings.dispute_window_ms, GRACES_PER_DISPUTE * settings.settle_grace_ms
         )
-        is_narrow = terms.dispute_window_ms < least_dispute_ms
+        is_bad = not least_dispute_ms <= terms.dispute_window_ms <= DISPUTE_WINDOW_MS_MAX
         is_wide = terms.window_calls > settings.window_calls or terms.window_ms > settings.window_ms
-        if is_narrow or is_wide or 2 * terms.window_ms < settings.window_ms:
+        if is_bad or is_wide or 2 * terms.window_ms < settings.window_ms:
             sentence = "The proposal's voucher or dispute windows are not ones we can settle under."
             raise RefusedByPolicy("market.proposal.settlement", sentence)
 

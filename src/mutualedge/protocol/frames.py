@@ -9,7 +9,15 @@ from typing import Annotated
 import msgspec
 
 from mutualedge.errors import PeerError
-from mutualedge.model import Bytes32, Count, HexDigest, HexInvocationId, HexLeaseId, PositiveCount
+from mutualedge.model import (
+    UNREADABLE,
+    Bytes32,
+    Count,
+    HexDigest,
+    HexInvocationId,
+    HexLeaseId,
+    PositiveCount,
+)
 from mutualedge.signing import Envelope
 
 FRAME_BYTES_MAX = 4 << 20
@@ -189,7 +197,7 @@ def parse_order(body: bytes) -> RunnerOrder:
     """
     try:
         return _orders.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise PeerError("protocol.frame.malformed", f"Not an order: {error}.") from error
 
 
@@ -201,5 +209,5 @@ def parse_answer(body: bytes) -> RunnerAnswer:
     """
     try:
         return _answers.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise PeerError("protocol.frame.malformed", f"Not an answer: {error}.") from error

@@ -6,6 +6,7 @@ import msgspec
 
 from mutualedge.errors import PeerError
 from mutualedge.model import (
+    UNREADABLE,
     Amount,
     Bytes32,
     Count,
@@ -367,6 +368,6 @@ def _parse(decoder: msgspec.msgpack.Decoder[T] | msgspec.json.Decoder[T], raw: b
         raise PeerError("protocol.message.oversize", sentence)
     try:
         return decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         sentence = f"The message cannot be read: {error}."
         raise PeerError("protocol.message.malformed", sentence) from error

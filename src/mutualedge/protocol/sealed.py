@@ -5,7 +5,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from mutualedge.errors import PeerError
-from mutualedge.model import Bytes32, HexInvocationId, HexLeaseId
+from mutualedge.model import UNREADABLE, Bytes32, HexInvocationId, HexLeaseId
 from mutualedge.signing import Envelope
 
 T = TypeVar("T")
@@ -79,6 +79,6 @@ def parse_sealed(raw: bytes, kind: type[T]) -> T:
     decoder = _decoders.setdefault(kind, msgspec.msgpack.Decoder(kind))
     try:
         return decoder.decode(raw)  # type: ignore[return-value]  # a decoder of `kind`
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         sentence = f"The peer's session content is not a {kind.__name__}: {error}."
         raise PeerError("protocol.sealed.malformed", sentence) from error

@@ -6,7 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from mutualedge.errors import PeerError
-from mutualedge.model import Digest
+from mutualedge.model import UNREADABLE, Digest
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ def parse_canonical(raw: bytes, kind: type[T]) -> T:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind)
     try:
         value = decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         sentence = f"Expected a {kind.__name__} as JSON: {error}."
         raise PeerError("signing.json.malformed", sentence) from error
     if _encoder.encode(value) != raw:

@@ -10,7 +10,6 @@ Source: https://github.com/nats-io/jwt, version 2 claims; https://docs.nats.io (
 """
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import msgspec
 
 from mutualedge.adapters.nats.nkeys import Nkey, Role, parse_public
 from mutualedge.errors import PeerError
-from mutualedge.model import NS_PER_S, EnterpriseId
+from mutualedge.model import NS_PER_S, UNREADABLE, EnterpriseId
 from mutualedge.signing import canonical_bytes, signature_is_valid
 
 SERVICE_SUBJECT = "me.in.>"
@@ -249,7 +248,7 @@ def _verified_claims(token: str, issuer: bytes) -> _ActivationClaims:
         )
         kind = msgspec.json.decode(header, type=dict[str, str])
         parsed = msgspec.json.decode(claims, type=_ActivationClaims)
-    except (binascii.Error, ValueError) as error:
+    except (*UNREADABLE, ValueError) as error:
         sentence = "The activation is not a NATS token; copy it whole."
         raise PeerError("nats.activation.malformed", sentence) from error
     signed = token.rpartition(".")[0].encode()

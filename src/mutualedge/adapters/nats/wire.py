@@ -8,6 +8,7 @@ from nats.aio.msg import Msg
 from mutualedge.adapters.nats.configuration import PAYLOAD_BYTES_MAX
 from mutualedge.adapters.nats.credentials import SERVICE_SUBJECT
 from mutualedge.errors import PeerError, RefusedByPeer, Unreachable, UsageError
+from mutualedge.model import UNREADABLE
 
 VERSION_HEADER = "Me-Version"
 REFUSAL_HEADER = "Me-Refusal"
@@ -74,7 +75,7 @@ def read_request(message: Msg) -> Request | str:
     stated = headers.get(_REQUEST_INFO_HEADER) if message.subject.startswith(_PARTNERS) else None
     try:
         caller = None if stated is None else _request_info.decode(stated).acc
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return CALLER_UNREADABLE
     return Request(subject=message.subject, payload=message.data, caller=caller)
 
