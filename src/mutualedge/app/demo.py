@@ -113,7 +113,7 @@ async def rehearse(folder: Path, say: Say) -> tuple[Tally, Report]:
         await processes.wait_for(CANDY, "runner.started", STEP_TIMEOUT_S)
         await processes.wait_for(CANDY, "session.opened", STEP_TIMEOUT_S)
         tally = await _send_readings(folder, say)
-        say("7. The lease ends; both sides sign one statement and the ledger settles it.")
+        say("7. When the lease ends, both sides sign one statement and the ledger settles it.")
         await processes.wait_for(CANDY, "lease.resolved", STEP_TIMEOUT_S)
         await processes.wait_for(LOGISTICS, "lease.resolved", STEP_TIMEOUT_S)
         await asyncio.sleep(3 * TIMING.checkpoint_every_ms / 1000)
@@ -128,7 +128,10 @@ async def rehearse(folder: Path, say: Say) -> tuple[Tally, Report]:
 
 async def _send_readings(folder: Path, say: Say) -> Tally:
     """Eight machines send readings at the same moments: more than one node can score in time."""
-    say(f"6. {DEVICES} machines send {READINGS} readings each, {ROUNDS} times, all at once.")
+    say(
+        f"6. {DEVICES} machines send {READINGS} readings each, {ROUNDS} times, all at once; each "
+        f"answer is due after {DEADLINE_S * 1000:.0f} ms."
+    )
     url, password = _device_access(folder)
     tally = Tally()
     async with await connect_device(url, password) as client:
@@ -138,7 +141,7 @@ async def _send_readings(folder: Path, say: Say) -> Tally:
             await asyncio.gather(*calls)
             await asyncio.sleep(max(0.0, ROUND_S - (time.monotonic() - started_s)))
             say(
-                f"   round {round_number + 1}: scored here {tally.local}, at the partner "
+                f"   after round {round_number + 1}: scored here {tally.local}, at the partner "
                 f"{tally.offloaded}, refused {tally.refused}{_reasons(tally)}"
             )
     if not tally.offloaded:

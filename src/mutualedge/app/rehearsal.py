@@ -55,8 +55,9 @@ def _run(folder: Path, *, as_json: bool, kept: str) -> int:
 def _as_text(tally: Tally, report: Report, kept: str) -> str:
     return (
         f"{report_text(report, as_json=False)}\n\n"
-        f"Readings scored by candy itself {tally.local}, by logistics {tally.offloaded}, refused "
-        f"{tally.refused}; anomalies {tally.anomalies}; slowest {tally.slowest_ms:.0f} ms.\n"
+        f"Calls scored by candy itself {tally.local}, by logistics {tally.offloaded}, refused "
+        f"{tally.refused}; slowest {tally.slowest_ms:.0f} ms. Readings found odd: "
+        f"{tally.anomalies}.\n"
         "Assurance: simulated. On this machine the provider's administrator could read the\n"
         "runner's memory; with a real trusted execution environment it cannot.\n"
         f"{kept}\n"

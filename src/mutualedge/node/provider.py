@@ -62,7 +62,7 @@ GRACES_PER_DISPUTE = 4
 """A claim is sent one grace after the end; it needs several to reach a ledger that was away."""
 
 REPEATS_MAX = 4
-"""Requests that may wait for one call; a requester repeats it at most three times."""
+"""Requests that may wait for one call; a requester sends it at most three times."""
 
 LENT_MAX = 32
 """Leases lent at once; each is a reservation of the processor."""

@@ -22,8 +22,8 @@ from mutualedge.protocol import (
     Unanswered,
 )
 
-RETRIES_MAX = 3
-"""Times one call is repeated before it counts as failed; each repeat is the same question."""
+SENDS_MAX = 3
+"""Times one call is sent before it counts as failed; each time it is the same question."""
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +110,8 @@ class Requester:
             record=calling.record,
             remaining_ns=Nanoseconds(max(0, remaining_ns)),
         )
-        patience_ns = max(1, remaining_ns // (1 + RETRIES_MAX - calling.tries))
+        spare_ns = remaining_ns - self._station.settings.job_budget_ns  # to run it here after all
+        patience_ns = max(1, spare_ns // (1 + SENDS_MAX - calling.tries))
         on_reply = partial(self._on_reply, calling)
         self._station.ask(calling.lease.terms.provider, request, on_reply, patience_ns)
 
@@ -121,7 +122,7 @@ class Requester:
             case CallDone(record=record):
                 self._on_done(calling, record)
             case Unanswered(code=code, sentence=sentence):
-                if calling.tries < RETRIES_MAX and self._station.now_ns < calling.deadline_ns:
+                if calling.tries < SENDS_MAX and self._station.now_ns < calling.deadline_ns:
                     self._send(calling)
                 else:
                     self._end(calling, Failed(code=code, sentence=sentence))
