@@ -11,6 +11,7 @@ from mutualedge.model import Digest, KeyId, Microcredits
 from mutualedge.signing import (
     Entropy,
     Envelope,
+    Signature,
     SigningKey,
     canonical_bytes,
     countersign,
@@ -21,6 +22,7 @@ from mutualedge.signing import (
     pre_authentication_encoding,
     sign_record,
     signature_is_valid,
+    signed_only_by,
     valid_signers,
     verify_record,
     verify_signature,
@@ -163,6 +165,42 @@ def test_a_countersignature_is_added_once() -> None:
     envelope = countersign(sign_record(LINE, ALICE), BOB)
     assert countersign(countersign(envelope, ALICE), BOB) == envelope
     assert [each.keyid for each in envelope.signatures] == [ALICE.key_id, BOB.key_id]
+
+
+def noise_of(keyid: str) -> Signature:
+    return Signature(keyid=KeyId(keyid), sig=bytes(64))
+
+
+def test_noise_in_our_name_is_not_taken_for_our_signature() -> None:
+    """Whoever asks us to sign may have written anything under our key's name, even twice."""
+    noise = noise_of(BOB.key_id)
+    asked = msgspec.structs.replace(
+        sign_record(LINE, ALICE), signatures=(noise, *sign_record(LINE, ALICE).signatures, noise)
+    )
+    signed = countersign(asked, BOB)
+    assert verify_record(signed, StatementLine, ALICE.public_bytes, BOB.public_bytes) == LINE
+    assert [each.keyid for each in signed.signatures] == [BOB.key_id, ALICE.key_id]
+
+
+def test_only_signatures_that_count_are_kept() -> None:
+    """Strangers' signatures, noise and repetitions are dropped; the order is the keys'."""
+    clean = sign_record(LINE, ALICE, BOB)
+    first, second = clean.signatures
+    noise = (noise_of(ALICE.key_id), noise_of("1" * 64))
+    stranger = sign_record(LINE, SigningKey(b"c" * 32)).signatures
+    spoiled = msgspec.structs.replace(
+        clean, signatures=(*noise, second, *stranger, first, second, first)
+    )
+    assert signed_only_by(spoiled, ALICE.public_bytes, BOB.public_bytes) == clean
+    assert signed_only_by(spoiled, ALICE.public_bytes) == sign_record(LINE, ALICE)
+
+
+def test_who_did_not_sign_is_not_kept_as_a_signer() -> None:
+    """A missing signature is one no cleaning brings back."""
+    noise = msgspec.structs.replace(sign_record(LINE, ALICE), signatures=(noise_of(BOB.key_id),))
+    with pytest.raises(PeerError) as refused:
+        signed_only_by(noise, BOB.public_bytes)
+    assert refused.value.code == "signing.envelope.unsigned"
 
 
 def test_pre_authentication_is_the_standards() -> None:

@@ -25,7 +25,7 @@ from mutualedge.protocol import (
     SessionOffered,
     SessionReady,
 )
-from mutualedge.signing import Envelope, sign_record
+from mutualedge.signing import Envelope, sign_record, signed_only_by
 
 SESSIONS_MAX = 8
 """Sessions per lease kept open; a requester that restarts opens a new one."""
@@ -212,6 +212,7 @@ class Admittance:
         if len(lease.accounts) >= METERS_MAX:
             sentence = f"The lease has seen {METERS_MAX} runner starts; agree on another lease."
             raise RefusedByPolicy("meter.accounts.full", sentence)
-        account = MeterAccount(meter_key=session.meter_key, voucher=opening)
+        clean = signed_only_by(opening, requester.settlement_key)
+        account = MeterAccount(meter_key=session.meter_key, voucher=clean)
         lease.accounts[voucher.meter] = account
         return account, True

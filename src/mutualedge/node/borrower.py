@@ -51,7 +51,7 @@ from mutualedge.protocol import (
     parse_sealed,
 )
 from mutualedge.session import Initiator, handshake_prologue
-from mutualedge.signing import key_id_of, sign_record, verify_record
+from mutualedge.signing import key_id_of, sign_record, signed_only_by, verify_record
 
 T = TypeVar("T")
 
@@ -250,11 +250,13 @@ class Borrower:
         if agreed != terms or committed != commitment_of(lease_id, terms):
             sentence = f"'{provider}' signed other terms than were proposed."
             raise PeerError("market.agreement.differs", sentence)
+        member = self._station.consortium.member(provider)
+        keys = (self._station.me.settlement_key, member.settlement_key)
         lease = HeldLease(
             lease_id=lease_id,
             terms=agreed,
-            agreement=signed.agreement,
-            commitment=signed.commitment,
+            agreement=signed_only_by(signed.agreement, *keys),
+            commitment=signed_only_by(signed.commitment, *keys),
         )
         save_lease(self._station, BORROWED, lease)
         self._adopt(lease)

@@ -36,7 +36,13 @@ from mutualedge.protocol import (
     Unanswered,
     VoucherSigned,
 )
-from mutualedge.signing import Envelope, parse_canonical, sign_record, verify_record
+from mutualedge.signing import (
+    Envelope,
+    parse_canonical,
+    sign_record,
+    signed_only_by,
+    verify_record,
+)
 
 DOUBLINGS_MAX = 6
 """A requester that will not sign is asked at most every 32 windows; calls stop at W anyway."""
@@ -188,7 +194,8 @@ class Collector:
             sentence = f"'{requester.enterprise}' signed another sum than it was asked for."
             raise PeerError("meter.voucher.other-sum", sentence)
         is_progress = signed.seq > account.signed.seq
-        self._on_signed(lease, account.sign_through(signed, envelope))
+        clean = signed_only_by(envelope, requester.settlement_key)
+        self._on_signed(lease, account.sign_through(signed, clean))
         if is_progress:
             lease.refusals = 0
             account.is_refused = False
@@ -241,12 +248,13 @@ class Collector:
             self._station.note("statement.unsigned", lease=lease.lease_id, code=code)
             return
         requester = self._station.consortium.member(lease.terms.requester)
-        keys = (requester.settlement_key, self._station.me.settlement_key)
+        keys = (self._station.me.settlement_key, requester.settlement_key)
         statement = verify_record(reply.statement, Statement, *keys)
         if lease.statement is None and statement == _statement(lease):
-            body = save_statement(self._station, lease, reply.statement)
+            envelope = signed_only_by(reply.statement, *keys)
+            body = save_statement(self._station, lease, envelope)
             self._logbook.append("statement", body, STATEMENT, lease.lease_id)
-            self._books.submit(Settle(statement=reply.statement))
+            self._books.submit(Settle(statement=envelope))
             self._station.note(
                 "statement.signed", lease=lease.lease_id, total=statement.total_microcredits
             )

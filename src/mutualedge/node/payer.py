@@ -44,6 +44,7 @@ from mutualedge.signing import (
     countersign,
     key_id_of,
     parse_canonical,
+    signed_only_by,
     verify_record,
 )
 
@@ -168,7 +169,8 @@ class Payer:
         if self._station.now_ns < lease.terms.ends_ns:
             sentence = f"The lease runs until {lease.terms.ends}; more calls may follow."
             raise PeerError("meter.statement.early", sentence)
-        signed = countersign(request.statement, self._station.keys.settlement)
+        clean = signed_only_by(request.statement, provider.settlement_key)
+        signed = countersign(clean, self._station.keys.settlement)
         if lease.statement is None:
             body = save_statement(self._station, lease, signed)
             self._logbook.append("statement", body, STATEMENT, lease.lease_id)

@@ -49,6 +49,7 @@ from mutualedge.signing import (
     countersign,
     parse_canonical,
     sign_record,
+    signed_only_by,
     verify_record,
 )
 
@@ -160,10 +161,11 @@ class Provider:
     def sign_lease(self, ask_id: int, peer: str, request: ProposeLease) -> None:
         """Countersign a proposed lease if its terms are ours and every promise still holds."""
         lease_id, terms = self._verify_proposal(request)
+        requester = self._station.consortium.member(terms.requester).settlement_key
         settlement = self._station.keys.settlement
         signed = LeaseSigned(
-            agreement=countersign(request.agreement, settlement),
-            commitment=countersign(request.commitment, settlement),
+            agreement=countersign(signed_only_by(request.agreement, requester), settlement),
+            commitment=countersign(signed_only_by(request.commitment, requester), settlement),
         )
         if lease_id not in self.leases:
             self._verify_terms(terms)

@@ -8,6 +8,7 @@ from mutualedge.signing.dsse import (
     media_type,
     pre_authentication_encoding,
     sign_record,
+    signed_only_by,
     valid_signers,
     verify_record,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "pre_authentication_encoding",
     "sign_record",
     "signature_is_valid",
+    "signed_only_by",
     "valid_signers",
     "verify_record",
     "verify_signature",

@@ -65,15 +65,43 @@ def sign_record(record: object, *keys: SigningKey) -> Envelope:
 
 
 def countersign(envelope: Envelope, key: SigningKey) -> Envelope:
-    """Return the envelope with this key's signature added (once)."""
-    if any(each.keyid == key.key_id for each in envelope.signatures):
-        return envelope
+    """Return the envelope with this key's signature, made now, in place of what bears its name.
+
+    Ed25519 is deterministic, so signing again changes nothing; but whoever handed us the
+    envelope may have written anything under our key's name.
+    """
     message = pre_authentication_encoding(envelope.payload_type, envelope.payload)
-    added = Signature(keyid=key.key_id, sig=key.sign(message))
+    made = Signature(keyid=key.key_id, sig=key.sign(message))
+    names = [each.keyid for each in envelope.signatures]
+    place = names.index(key.key_id) if key.key_id in names else len(names)
+    others = tuple(each for each in envelope.signatures if each.keyid != key.key_id)
+    return _with_signatures(envelope, (*others[:place], made, *others[place:]))
+
+
+def signed_only_by(envelope: Envelope, *public_keys: bytes) -> Envelope:
+    """Return the envelope with one valid signature of each of these keys, in their order.
+
+    What a peer added beside them is a byte nobody looks at, and an auditor refuses it.
+
+    Raises:
+        PeerError: One of the keys did not sign.
+    """
+    message = pre_authentication_encoding(envelope.payload_type, envelope.payload)
+    kept = tuple(_valid_signature(envelope, public, message) for public in public_keys)
+    return _with_signatures(envelope, kept)
+
+
+def _valid_signature(envelope: Envelope, public: bytes, message: bytes) -> Signature:
+    for each in envelope.signatures:
+        if each.keyid == key_id_of(public) and signature_is_valid(public, each.sig, message):
+            return each
+    sentence = "The document lacks a valid signature of a party that must sign it."
+    raise PeerError("signing.envelope.unsigned", sentence)
+
+
+def _with_signatures(envelope: Envelope, signatures: tuple[Signature, ...]) -> Envelope:
     return Envelope(
-        payload=envelope.payload,
-        payload_type=envelope.payload_type,
-        signatures=(*envelope.signatures, added),
+        payload=envelope.payload, payload_type=envelope.payload_type, signatures=signatures
     )
 
 
