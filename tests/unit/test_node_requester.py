@@ -156,6 +156,13 @@ def test_each_try_leaves_time_for_the_next() -> None:
     assert sum(timeouts_ns) <= (REMAINING_MS - JOB_MS) * NS_PER_MS
 
 
+def test_a_call_too_short_to_run_here_gets_all_its_time() -> None:
+    """Where no home run could follow, the partner has the whole deadline."""
+    requester = open_world().candy.node._requester
+    assert requester._patience_ns(2 * JOB_MS * NS_PER_MS) == JOB_MS * NS_PER_MS
+    assert requester._patience_ns(2 * JOB_MS * NS_PER_MS - 1) == 2 * JOB_MS * NS_PER_MS - 1
+
+
 def test_a_late_reply_answers_the_device_that_still_waits() -> None:
     """The result that comes with the request for a voucher is the one it asked for."""
     world = open_world()

@@ -110,10 +110,17 @@ class Requester:
             record=calling.record,
             remaining_ns=Nanoseconds(max(0, remaining_ns)),
         )
-        spare_ns = remaining_ns - self._station.settings.job_budget_ns  # to run it here after all
-        patience_ns = max(1, spare_ns // (1 + SENDS_MAX - calling.tries))
+        patience_ns = self._patience_ns(remaining_ns) // (1 + SENDS_MAX - calling.tries)
         on_reply = partial(self._on_reply, calling)
-        self._station.ask(calling.lease.terms.provider, request, on_reply, patience_ns)
+        self._station.ask(calling.lease.terms.provider, request, on_reply, max(1, patience_ns))
+
+    def _patience_ns(self, remaining_ns: int) -> int:
+        """Return how long all sends may take: a job's time less, where half is left all the same.
+
+        What is kept back is for running the call here, should the partner stay silent.
+        """
+        budget_ns = self._station.settings.job_budget_ns
+        return remaining_ns - budget_ns if 2 * budget_ns <= remaining_ns else remaining_ns
 
     def _on_reply(self, calling: _Calling, reply: Reply | Unanswered) -> None:
         if self._callings.get(calling.invocation) is not calling:
