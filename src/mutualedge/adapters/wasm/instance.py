@@ -20,7 +20,7 @@ class Instance:
 
     The call itself goes to the library's C interface (``wasmtime_func_call``): asking for the
     function's type and converting values, as the library's ``Func`` does at every call, takes
-    six times as long as running a short function. Linear memory never moves
+    several times as long as running a short function. Linear memory never moves
     (``memory_may_move``), so its address is taken once.
     """
 

@@ -1,6 +1,6 @@
 """The wasmtime engine behind the runner's port: load once, a fresh instance for every call.
 
-Making an instance takes three times as long as a short call, so ``WasmRuntime.prepare`` makes
+Making an instance takes longer than a short call, so ``WasmRuntime.prepare`` makes
 the next one while nobody waits. Each job then does its successor's part: together they take no
 longer than if each made its own.
 """
