@@ -384,6 +384,11 @@ class Borrower:
         self.links[lease.lease_id] = Link(session=ready.session, meter=meter, keys=keys)
         self._station.note("session.opened", lease=lease.lease_id, provider=lease.terms.provider)
 
+    def awaits(self, lease_id: LeaseId, invocation: InvocationId) -> bool:
+        """Tell whether we sent this invocation in a session that still lives, without reply."""
+        link = self.links.get(lease_id)
+        return link is not None and link.awaits(invocation)
+
     def drop_link(self, lease_id: LeaseId, link: Link) -> None:
         """Stop using a session its runner forgot; a new one is opened at the next tending."""
         if self.links.get(lease_id) is link:
@@ -394,8 +399,7 @@ class Borrower:
         for lease in tuple(self.leases.values()):
             on_ledger = self._books.lease(lease)
             if on_ledger is not None:
-                link = self.links.get(lease.lease_id)
-                self._payer.check_claim(lease, link.awaits if link is not None else _awaits_none)
+                self._payer.check_claim(lease, partial(self.awaits, lease.lease_id))
             outcome = self._books.outcome(self._opening[lease.lease_id])
             refused = on_ledger is None and outcome is not None and not outcome.is_done
             if refused or (on_ledger is not None and on_ledger.is_resolved):
@@ -412,10 +416,6 @@ class Borrower:
         self.links.pop(lease.lease_id, None)
         self._connecting.pop(lease.lease_id, None)
         self._station.note("lease.resolved", lease=lease.lease_id, role="requester")
-
-
-def _awaits_none(_invocation: InvocationId) -> bool:
-    return False
 
 
 def _expect(reply: Reply | Unanswered, kind: type[T]) -> T:

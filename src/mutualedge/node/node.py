@@ -94,9 +94,7 @@ class Node:
         self._borrower = Borrower(station, self._books, self._payer, store)
         self._requester = Requester(station, self._borrower)
         self._intake = Intake(station, self._dispatcher, self._requester, store)
-        self._late_replies = LateReplies(
-            is_awaited=self._requester.is_awaited, take=self._take_late
-        )
+        self._late_replies = LateReplies(is_awaited=self._borrower.awaits, take=self._take_late)
 
     @property
     def wake_ns(self) -> int:

@@ -63,7 +63,7 @@ class LateReplies:
         take: Opens a late reply and keeps its record as received.
     """
 
-    is_awaited: Callable[[LeaseId, UsageRecord], bool]
+    is_awaited: Callable[[LeaseId, InvocationId], bool]
     take: Callable[[LeaseId, LateReply], None]
 
 
@@ -134,7 +134,7 @@ class Payer:
             if received is not None and received.raw != raw:
                 sentence = f"Record {usage.seq} is not the one that came with its result."
                 raise PeerError("meter.record.altered", sentence)
-            if received is None and replies.is_awaited(lease.lease_id, usage):
+            if received is None and replies.is_awaited(lease.lease_id, usage.invocation):
                 missing.append(usage.seq)
             elif received is None and request.batch is None:
                 sentence = "We did not see these results; send the runner's signed batch."

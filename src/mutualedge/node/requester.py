@@ -6,7 +6,7 @@ from functools import partial
 import msgspec
 
 from mutualedge.errors import MutualEdgeError, PeerError
-from mutualedge.meter import UsageRecord, verify_terms
+from mutualedge.meter import verify_terms
 from mutualedge.model import InvocationId, KeyId, LeaseId, Nanoseconds
 from mutualedge.node.borrower import Borrower
 from mutualedge.node.leases import HeldLease, MeteredCall
@@ -185,11 +185,6 @@ class Requester:
         provider = lease.terms.provider
         served = Served(response=response, status=verified.status, provider=provider)
         return verified.invocation, served
-
-    def is_awaited(self, lease_id: LeaseId, usage: UsageRecord) -> bool:
-        """Tell whether we sent this invocation in a session that still lives, without reply."""
-        link = self._borrower.links.get(lease_id)
-        return link is not None and link.awaits(usage.invocation)
 
     def take_late(self, lease_id: LeaseId, late: LateReply) -> tuple[InvocationId, Served] | None:
         """Open a reply that comes with a request for a voucher and keep its record.
