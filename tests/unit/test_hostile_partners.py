@@ -161,40 +161,33 @@ def withhold_late_replies(world: World) -> None:
     world.__dict__["deliver"] = bare
 
 
-def test_refusing_what_was_run_is_not_paid() -> None:
-    """A provider that keeps the results of calls it executed gets no voucher for them."""
+def paid_for_refused(code: str, calls: int, pause_ms: int) -> tuple[HeldLease, int]:
+    """Return candy's lease, and what it signed to a forge that runs calls and says it did not."""
     world = open_world()
 
     def deny(reply: Reply) -> Reply:
         done = isinstance(reply, CallDone)
-        return Refused(code="node.busy", sentence="Not run.") if done else reply
+        return Refused(code=code, sentence="Not run.") if done else reply
 
     world.bend = deny
     withhold_late_replies(world)
-    for number in range(1, 30):
+    for number in range(1, calls + 1):
         world.read(number)
-        world.run(300)
+        world.run(pause_ms)
     world.run(11_000)
-    total = sum(each.signed.total_microcredits for each in world.candy.lease.accounts.values())
+    lease = world.candy.lease
+    return lease, sum(each.signed.total_microcredits for each in lease.accounts.values())
+
+
+def test_refusing_what_was_run_is_not_paid() -> None:
+    """A provider that keeps the results of calls it executed gets no voucher for them."""
+    _, total = paid_for_refused("node.busy", 29, 300)
     assert total == 0
 
 
 def test_losing_results_is_paid_up_to_w() -> None:
     """On the runner's word alone no more calls are paid than may be unsigned."""
-    world = open_world()
-
-    def forget(reply: Reply) -> Reply:
-        done = isinstance(reply, CallDone)
-        return Refused(code="session.unknown", sentence="Gone.") if done else reply
-
-    world.bend = forget
-    withhold_late_replies(world)
-    for number in range(1, 60):
-        world.read(number)
-        world.run(600)
-    world.run(11_000)
-    lease = world.candy.lease
-    total = sum(each.signed.total_microcredits for each in lease.accounts.values())
+    lease, total = paid_for_refused("session.unknown", 59, 600)
     assert 0 < total <= lease.terms.exposure_microcredits
 
 
