@@ -15,18 +15,16 @@ from mutualedge.adapters.nats import NatsServer, start_server
 from mutualedge.adapters.sqlite import SqliteStore
 from mutualedge.app.bus import NatsBus, connect_node, serve_devices, serve_partners
 from mutualedge.app.driver import Driver, Ports
-from mutualedge.app.files import (
-    STORE_FILE,
-    BorrowingSettings,
-    LendingSettings,
-    NodeFile,
-    TimingSettings,
-    enterprise_folder,
-    read_process_file,
-    write_process_file,
-)
+from mutualedge.app.files import STORE_FILE, NodeFile, enterprise_folder, read_process_file
 from mutualedge.app.founding import HUB, Founding, found_consortium
 from mutualedge.app.local import Processes
+from mutualedge.app.options import (
+    BorrowingSettings,
+    LendingSettings,
+    NodeOptions,
+    TimingSettings,
+    write_settings,
+)
 from mutualedge.app.processes import (
     NATS_FOLDER,
     enterprise_server,
@@ -36,6 +34,7 @@ from mutualedge.app.processes import (
     write_ready,
 )
 from mutualedge.app.runner_link import RunnerLink
+from mutualedge.app.settings import read_options
 from mutualedge.model import (
     NS_PER_S,
     DeviceId,
@@ -124,9 +123,9 @@ async def lending_consortium(folder: Path) -> AsyncIterator[dict[EnterpriseId, i
     """
     found_consortium(founding(), folder)
     own = enterprise_folder(folder, BORROWER)
-    told = read_process_file(own, NodeFile)
-    full = msgspec.structs.replace(told.timing, job_budget_ms=FULL_NODE_BUDGET_MS)
-    write_process_file(own, msgspec.structs.replace(told, timing=full, lending=None))
+    options = read_options(own, NodeOptions)
+    full = msgspec.structs.replace(options.timing, job_budget_ms=FULL_NODE_BUDGET_MS)
+    write_settings(own, msgspec.structs.replace(options, timing=full, lending=None))
     async with Processes(folder, lambda _sentence: None) as processes:
         hub_pid = await processes.start("hub", HUB)
         yield {HUB: hub_pid, LENDER: await processes.start("node", LENDER)}
@@ -264,6 +263,7 @@ class Borrower:
     """The requester's side in this process: its server and store outlive its node's lives."""
 
     told: NodeFile
+    options: NodeOptions
     folder: Path
     server: NatsServer
     store: SqliteStore
@@ -278,7 +278,7 @@ class Borrower:
         life, clock_ns = Life(), steady_clock()
         async with connect_node(self.told, self.server.client_url, _unheard) as connections:
             link = RunnerLink(self.told.platform, self.told.trust, life.note)
-            node = restore_node(self.told, self.store, clock_ns())
+            node = restore_node(self.told, self.options, self.store, clock_ns())
             ports = Ports(
                 store=self.store,
                 bus=_StampedBus(NatsBus(connections.partners), life.stamps),
@@ -308,11 +308,11 @@ class Borrower:
 async def borrower(folder: Path) -> AsyncIterator[Borrower]:
     """Start the borrower's server and open its store; ``folder`` is the consortium's."""
     own = enterprise_folder(folder, BORROWER)
-    told = read_process_file(own, NodeFile)
+    told, options = read_process_file(own, NodeFile), read_options(own, NodeOptions)
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(own / STORE_FILE))
         server = await stack.enter_async_context(
-            await start_server(enterprise_server(told), own / NATS_FOLDER)
+            await start_server(enterprise_server(told, options), own / NATS_FOLDER)
         )
         write_ready(own, server.client_url)
-        yield Borrower(told=told, folder=own, server=server, store=store)
+        yield Borrower(told=told, options=options, folder=own, server=server, store=store)

@@ -249,19 +249,19 @@ async def rage(folder: Path, kills: int, seed: int) -> Outcome:
 
 def tell_bakery(founded: Plant, kills: int) -> None:
     """Let it reserve much for its own jobs, and be found by its devices after a restart."""
-    told = founded.told(BAKERY)
+    options = founded.options(BAKERY)
     timing = msgspec.structs.replace(
-        told.timing,
+        options.timing,
         job_budget_ms=JOB_BUDGET_MS,
         dispute_window_ms=Milliseconds(dispute_window_ms(kills)),
     )
-    port = _free_port()
-    founded.tell(BAKERY, msgspec.structs.replace(told, timing=timing, client_port=port))
+    network = msgspec.structs.replace(options.network, client_port=_free_port())
+    founded.choose(BAKERY, msgspec.structs.replace(options, timing=timing, network=network))
 
 
 async def stop_borrowing(founded: Plant) -> None:
     """End the bakery; whoever keeps it starts it again, and it borrows no further."""
-    founded.tell(BAKERY, msgspec.structs.replace(founded.told(BAKERY), borrowing=None))
+    founded.choose(BAKERY, msgspec.structs.replace(founded.options(BAKERY), borrowing=None))
     await founded.stop(BAKERY)
 
 

@@ -14,15 +14,12 @@ import msgspec
 from mutualedge.adapters.sqlite import SqliteStore
 from mutualedge.app import demo
 from mutualedge.app.devices import DeviceClient, connect_device
-from mutualedge.app.files import (
-    STORE_FILE,
-    NodeFile,
-    read_process_file,
-    write_process_file,
-)
+from mutualedge.app.files import STORE_FILE, NodeFile, read_process_file
 from mutualedge.app.founding import HUB, Founding, found_consortium
 from mutualedge.app.local import ERRORS_FILE, EVENTS_FILE, Processes
+from mutualedge.app.options import NodeOptions, write_settings
 from mutualedge.app.processes import READY_FILE
+from mutualedge.app.settings import read_options
 from mutualedge.model import EnterpriseId, Microcredits, Milliseconds
 
 BAKERY = EnterpriseId("bakery")
@@ -134,15 +131,23 @@ class Plant:
     def told(self, name: EnterpriseId) -> NodeFile:
         return read_process_file(self.own(name), NodeFile)
 
-    def tell(self, name: EnterpriseId, told: NodeFile) -> None:
-        """Change what a node is told at its next start."""
-        write_process_file(self.own(name), told)
+    def options(self, name: EnterpriseId) -> NodeOptions:
+        return read_options(self.own(name), NodeOptions)
+
+    def choose(self, name: EnterpriseId, options: NodeOptions) -> None:
+        """Change what a node does from its next start on."""
+        write_settings(self.own(name), options)
+
+    def reserve(self, name: EnterpriseId, job_budget_ms: int) -> None:
+        """Let a node reserve so much time for each job of its own."""
+        options = self.options(name)
+        timing = msgspec.structs.replace(options.timing, job_budget_ms=job_budget_ms)
+        self.choose(name, msgspec.structs.replace(options, timing=timing))
 
     def fill(self, name: EnterpriseId) -> None:
         """Leave a node no room of its own, so that every reading goes to a partner."""
-        told = self.told(name)
-        timing = msgspec.structs.replace(told.timing, job_budget_ms=FULL_NODE_BUDGET_MS)
-        self.tell(name, msgspec.structs.replace(told, timing=timing, lending=None))
+        self.reserve(name, FULL_NODE_BUDGET_MS)
+        self.choose(name, msgspec.structs.replace(self.options(name), lending=None))
 
     async def connect_device(self, name: EnterpriseId = BAKERY) -> DeviceClient:
         return await connect_device(self.client_url(name), self.told(name).device_password)

@@ -18,8 +18,10 @@ from mutualedge.adapters.nats import (
 )
 from mutualedge.app.bus import DEVICE_SERVICE, NODE_USER, PARTNER_VERB
 from mutualedge.app.devices import DEVICE_USER, connect_device
-from mutualedge.app.files import PROCESS_FILE, STORE_FILE, HubFile, read_process_file
+from mutualedge.app.files import PROCESS_FILE, STORE_FILE
 from mutualedge.app.founding import HUB, found_consortium
+from mutualedge.app.options import HubOptions
+from mutualedge.app.settings import read_options
 from mutualedge.errors import MutualEdgeError, UsageError
 from mutualedge.model import DeviceId, EnterpriseId, InvocationId, Nanoseconds
 from mutualedge.protocol import (
@@ -213,7 +215,7 @@ def founded_folder(folder: Path, name: EnterpriseId) -> Path:
 def test_an_occupied_port_is_named(tmp_path: Path) -> None:
     """The hub says that its port is taken; once it is free the hub starts."""
     own = founded_folder(tmp_path / "trial", HUB)
-    port = read_process_file(own, HubFile).leaf_port
+    port = read_options(own, HubOptions).network.leaf_port
     with socket.socket() as other:
         other.bind(("127.0.0.1", port))
         other.listen()
@@ -251,7 +253,7 @@ def test_a_missing_process_file_is_named(tmp_path: Path) -> None:
 def test_a_process_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     """A hub's file does not make a node, and half a file makes nothing."""
     own = founded_folder(tmp_path / "trial", HUB)
-    start_refused(own, status=64, code="app.file.malformed")
+    start_refused(own, status=64, code="app.file.other-process")
     raw = (own / PROCESS_FILE).read_bytes()
     (own / PROCESS_FILE).write_bytes(raw[: len(raw) // 2])
     start_refused(own, status=64, code="app.file.malformed")

@@ -30,9 +30,7 @@ CUT_OFF_CODES = frozenset(
 
 def prepare(founded: Plant) -> None:
     """Let the bakery reserve a second for each job of its own."""
-    told = founded.told(BAKERY)
-    timing = msgspec.structs.replace(told.timing, job_budget_ms=JOB_BUDGET_MS)
-    founded.tell(BAKERY, msgspec.structs.replace(told, timing=timing))
+    founded.reserve(BAKERY, JOB_BUDGET_MS)
 
 
 async def wait_offloaded(device: DeviceClient) -> ReadingScored:
@@ -91,5 +89,5 @@ def test_cut_off_from_the_hub_a_node_serves_and_settles_later(tmp_path: Path) ->
 async def stop_borrowing(founded: Plant) -> None:
     """Restart the bakery so that no further lease follows the one that runs."""
     await founded.stop(BAKERY)
-    founded.tell(BAKERY, msgspec.structs.replace(founded.told(BAKERY), borrowing=None))
+    founded.choose(BAKERY, msgspec.structs.replace(founded.options(BAKERY), borrowing=None))
     await founded.start(BAKERY)

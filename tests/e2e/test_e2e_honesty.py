@@ -1,7 +1,6 @@
 import asyncio
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from mutualedge.adapters.nats import NatsClient, PasswordLogin, connect
@@ -62,9 +61,7 @@ def test_every_result_says_what_it_can_vouch_for(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with plant(tmp_path / "trial", lease_ms=30_000) as founded:
-            told = founded.told(BAKERY)
-            timing = msgspec.structs.replace(told.timing, job_budget_ms=JOB_BUDGET_MS)
-            founded.tell(BAKERY, msgspec.structs.replace(told, timing=timing))
+            founded.reserve(BAKERY, JOB_BUDGET_MS)
             await start_all(founded)
             node_timing = str((await founded.wait_note(BAKERY, "runner.spawned"))["timing"])
             async with await device_bus(founded) as bus:

@@ -11,7 +11,9 @@ from mutualedge.adapters.sqlite import SqliteStore
 from mutualedge.app.files import STORE_FILE, NodeFile, read_process_file
 from mutualedge.app.founding import HUB, found_consortium
 from mutualedge.app.local import ERRORS_FILE
+from mutualedge.app.options import NodeOptions
 from mutualedge.app.processes import _cause, _while_up, enterprise_server
+from mutualedge.app.settings import read_options
 from mutualedge.errors import MutualEdgeError
 from mutualedge.model import DeviceId, EnterpriseId
 from mutualedge.node.logbook import CheckpointRow
@@ -87,8 +89,10 @@ def test_a_nats_server_that_dies_before_it_is_used_is_noticed_at_once(tmp_path: 
 
     async def main() -> BaseException:
         found_consortium(founding(lease_ms=4_000), tmp_path / "trial")
-        told = read_process_file(tmp_path / "trial" / BAKERY, NodeFile)
-        server = await start_server(enterprise_server(told), tmp_path / "nats")
+        own = tmp_path / "trial" / BAKERY
+        told = read_process_file(own, NodeFile)
+        settings = enterprise_server(told, read_options(own, NodeOptions))
+        server = await start_server(settings, tmp_path / "nats")
         await server.kill()
         login = PasswordLogin(user="node", password=told.node_password)
         connecting = connect(server.client_url, login, name=BAKERY, report=lambda *_: None)

@@ -12,7 +12,7 @@ from generated_reference import room_pages
 
 from tests.tidy.reading import HOUSE, Function, Module, functions, the_house
 
-SETTINGS_MODULE = HOUSE / "src/mutualedge/app/files.py"
+SETTINGS_MODULES = [HOUSE / f"src/mutualedge/app/{name}.py" for name in ("files", "options")]
 SOURCE = HOUSE / "src/mutualedge"
 
 NOTERS = frozenset({"note", "_note", "Note"})
@@ -137,7 +137,8 @@ def test_every_setting_is_documented() -> None:
     """Each field of a process's file has its row, and no row speaks of a field that is gone."""
     page = (HOUSE / "docs/reference/settings.md").read_text("utf-8")
     told = {name: sorted(rows) for name, rows in documented_fields(page).items()}
-    fields = struct_fields(ast.parse(SETTINGS_MODULE.read_text("utf-8")))
+    trees = [ast.parse(module.read_text("utf-8")) for module in SETTINGS_MODULES]
+    fields = {name: names for tree in trees for name, names in struct_fields(tree).items()}
     assert told == {name: sorted(names) for name, names in fields.items()}
 
 

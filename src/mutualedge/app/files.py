@@ -1,4 +1,4 @@
-"""What each process is told at start: one file per process, readable by its owner only."""
+"""Who each process is: its identity, secrets and credentials, readable by its owner only."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -6,19 +6,10 @@ from typing import TypeVar
 import msgspec
 
 from mutualedge.errors import UsageError
-from mutualedge.model import (
-    UNREADABLE,
-    Amount,
-    Bytes32,
-    Count,
-    DurationMs,
-    EnterpriseId,
-    EnterpriseName,
-    PositiveCount,
-)
+from mutualedge.model import UNREADABLE, Bytes32, EnterpriseId, EnterpriseName
 from mutualedge.signing import Envelope
 
-T = TypeVar("T")
+T = TypeVar("T", "HubFile", "NodeFile")
 
 PROCESS_FILE = "process.json"
 STORE_FILE = "store.sqlite3"
@@ -33,13 +24,19 @@ class TlsText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     root_pem: str
 
 
-class HubFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HubFile(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="hub",
+):
     """What the hub process needs.
 
     Attributes:
         names: Enterprise of each account key on the hub's server.
         account_tokens: Every account's token, by account key.
-        nats_server: Path of the owner's own nats-server; empty for the one we bring.
     """
 
     trust: Envelope
@@ -51,44 +48,16 @@ class HubFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     client_token: str
     client_seed: Bytes32
     tls: TlsText
-    leaf_port: PositiveCount
-    nats_server: str = ""
 
 
-class LendingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the node lends, per lease."""
-
-    budget_ms: PositiveCount
-    period_ms: PositiveCount
-    deadline_ms: PositiveCount
-    price_microcredits: Amount
-    credit_microcredits: Amount
-
-
-class BorrowingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From whom the node borrows, and for how long at a time."""
-
-    providers: tuple[EnterpriseName, ...]
-    lease_ms: DurationMs
-    renew_before_ms: DurationMs
-    price_max_microcredits: Amount
-
-
-class TimingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bounds and rhythms of a node; ``node.NodeSettings`` says what each means."""
-
-    job_budget_ms: PositiveCount
-    network_ms: DurationMs
-    window_calls: PositiveCount
-    window_ms: DurationMs
-    dispute_window_ms: DurationMs
-    settle_grace_ms: DurationMs
-    checkpoint_every_ms: DurationMs
-    follow_every_ms: DurationMs
-    request_timeout_ms: DurationMs
-
-
-class NodeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NodeFile(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="node",
+):
     """What a node process needs.
 
     Attributes:
@@ -99,8 +68,6 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         intake_password: Of the node's user on its server, towards devices.
         device_password: Of its devices' user.
         leaf_credentials: With which its server links to the hub.
-        client_port: On which its server listens for devices; 0 for any free one.
-        nats_server: Path of the owner's own nats-server; empty for the one we bring.
     """
 
     enterprise: EnterpriseName
@@ -119,13 +86,6 @@ class NodeFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     device_password: str
     leaf_credentials: str
     tls: TlsText
-    hub_host: str
-    hub_port: PositiveCount
-    client_port: Count
-    timing: TimingSettings
-    lending: LendingSettings | None
-    borrowing: BorrowingSettings | None
-    nats_server: str = ""
 
 
 def write_process_file(folder: Path, content: HubFile | NodeFile) -> None:
@@ -141,7 +101,22 @@ def read_process_file(folder: Path, kind: type[T]) -> T:
     """Return what a process is told.
 
     Raises:
-        UsageError: The file is missing, readable by others, or malformed.
+        UsageError: The file is missing, readable by others, malformed or of another process.
+    """
+    found = read_any_process_file(folder)
+    if not isinstance(found, kind):
+        sentence = (
+            f"{folder} belongs to a {_kind(type(found))}; name the folder of a {_kind(kind)}."
+        )
+        raise UsageError("app.file.other-process", sentence)
+    return found
+
+
+def read_any_process_file(folder: Path) -> HubFile | NodeFile:
+    """Return what the process of a folder is told, whichever kind it is.
+
+    Raises:
+        UsageError: The file is missing, readable by others or malformed.
     """
     path = folder / PROCESS_FILE
     try:
@@ -154,9 +129,13 @@ def read_process_file(folder: Path, kind: type[T]) -> T:
         sentence = f"{path} holds secrets and others may read it; run: chmod 600 {path}"
         raise UsageError("app.file.exposed", sentence)
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return msgspec.json.decode(raw, type=HubFile | NodeFile)
     except UNREADABLE as error:
         raise UsageError("app.file.malformed", f"{path}: {error}.") from error
+
+
+def _kind(process: type[HubFile] | type[NodeFile]) -> str:
+    return str(process.__struct_config__.tag)
 
 
 def enterprise_folder(folder: Path, enterprise: EnterpriseId) -> Path:

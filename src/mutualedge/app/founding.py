@@ -20,16 +20,23 @@ from mutualedge.adapters.nats import (
 from mutualedge.adapters.tee_sim import SimulatedPlatform, make_platform, make_test_root
 from mutualedge.app.files import (
     SECRET_MODE,
-    BorrowingSettings,
     HubFile,
-    LendingSettings,
     NodeFile,
-    TimingSettings,
     TlsText,
     enterprise_folder,
     write_process_file,
 )
 from mutualedge.app.measurement import runner_measurement
+from mutualedge.app.options import (
+    BorrowingSettings,
+    HubNetwork,
+    HubOptions,
+    LendingSettings,
+    NodeNetwork,
+    NodeOptions,
+    TimingSettings,
+    write_settings,
+)
 from mutualedge.functions import anomaly_bundle
 from mutualedge.identity import (
     Member,
@@ -208,7 +215,7 @@ class _Founder:
             root_pem=self.authority.certificate_pem.decode(),
         )
 
-    def hub_file(self, trust: Envelope, leaf_port: int) -> HubFile:
+    def hub_file(self, trust: Envelope) -> HubFile:
         user = Nkey(Role.USER, seed := self.entropy.draw())
         token = client_user_token(
             self.bus.accounts[HUB],
@@ -231,10 +238,9 @@ class _Founder:
             client_token=token,
             client_seed=seed,
             tls=self.tls(HUB, "hub"),
-            leaf_port=leaf_port,
         )
 
-    def node_file(self, name: EnterpriseId, trust: Envelope, hub_port: int) -> NodeFile:
+    def node_file(self, name: EnterpriseId, trust: Envelope) -> NodeFile:
         seeds, platform = self.seeds[name], self.platforms[name]
         user = Nkey(Role.USER, self.entropy.draw())
         return NodeFile(
@@ -254,9 +260,11 @@ class _Founder:
             device_password=self.entropy.draw().hex(),
             leaf_credentials=self.bus.leaf_credentials(name, user),
             tls=self.tls(name, "leaf"),
-            hub_host="127.0.0.1",
-            hub_port=hub_port,
-            client_port=0,
+        )
+
+    def node_options(self, name: EnterpriseId, hub_port: int) -> NodeOptions:
+        return NodeOptions(
+            network=NodeNetwork(hub_port=hub_port),
             timing=self.founding.timing,
             lending=self.founding.lending,
             borrowing=self.founding.borrowers.get(name),
@@ -276,10 +284,12 @@ def found_consortium(founding: Founding, folder: Path) -> Envelope:
     authority = founder.authority
     _write_secret(folder / AUTHORITY_FILE, authority.private_key_pem + authority.certificate_pem)
     leaf_port = _free_port()
-    write_process_file(folder / HUB, founder.hub_file(trust, leaf_port))
+    write_process_file(folder / HUB, founder.hub_file(trust))
+    write_settings(folder / HUB, HubOptions(network=HubNetwork(leaf_port=leaf_port)))
     for name in founding.members:
         own = enterprise_folder(folder, name)
-        write_process_file(own, founder.node_file(name, trust, leaf_port))
+        write_process_file(own, founder.node_file(name, trust))
+        write_settings(own, founder.node_options(name, leaf_port))
         _write_secret(own / OFFLINE_KEY_FILE, founder.seeds[name].enterprise.hex().encode())
     return trust
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -39,7 +39,14 @@ from mutualedge.app.bus import (
 from mutualedge.app.devices import DEVICE_USER
 from mutualedge.app.driver import Driver, Ports
 from mutualedge.app.files import STORE_FILE, HubFile, NodeFile, TlsText, read_process_file
+from mutualedge.app.options import (
+    BorrowingSettings,
+    HubOptions,
+    LendingSettings,
+    NodeOptions,
+)
 from mutualedge.app.runner_link import RunnerLink
+from mutualedge.app.settings import read_options
 from mutualedge.consortium import Hub
 from mutualedge.errors import CorruptState, MutualEdgeError, Unreachable
 from mutualedge.functions import parse_bundle, verify_bundle
@@ -117,13 +124,18 @@ def _no_runner(order: Order) -> None:
     raise AssertionError(sentence)
 
 
-async def run_hub(folder: Path) -> None:
+async def run_hub(folder: Path, flags: Sequence[str] = ()) -> None:
     """Serve ledger and witness of a consortium until told to stop.
+
+    Args:
+        folder: Its own.
+        flags: Settings that win over its file.
 
     Raises:
         UsageError: The folder's file, store or port cannot be used.
     """
     told = read_process_file(folder, HubFile)
+    options = read_options(folder, HubOptions, flags)
     clock_ns = steady_clock()
     note = _noter(clock_ns)
     async with AsyncExitStack() as stack:
@@ -132,7 +144,9 @@ async def run_hub(folder: Path) -> None:
             hub = _hub(told, store)
         server = await stack.enter_async_context(
             await start_server(
-                _hub_server(told), folder / NATS_FOLDER, binary=_binary(told.nats_server)
+                _hub_server(told, options),
+                folder / NATS_FOLDER,
+                binary=_binary(options.network.nats_server),
             )
         )
         login = TokenLogin(token=told.client_token, key=Nkey(Role.USER, told.client_seed))
@@ -195,13 +209,14 @@ def _restoring(folder: Path) -> Iterator[None]:
         raise CorruptState("store.row.unreadable", sentence) from error
 
 
-def _hub_server(told: HubFile) -> HubServer:
+def _hub_server(told: HubFile, options: HubOptions) -> HubServer:
     return HubServer(
         name="hub",
         operator_token=told.operator_token,
         account_tokens=told.account_tokens,
         tls=_tls(told.tls),
-        leaf_port=told.leaf_port,
+        leaf_host=options.network.leaf_host,
+        leaf_port=options.network.leaf_port,
     )
 
 
@@ -209,22 +224,29 @@ def _reporter(note: Callable[[Note], None]) -> Callable[[str, str], None]:
     return lambda event, detail: note(Note(name=f"bus.{event}", fields=(("detail", detail),)))
 
 
-async def run_node(folder: Path) -> None:
+async def run_node(folder: Path, flags: Sequence[str] = ()) -> None:
     """Serve one enterprise: its devices, its partners, its runner, until told to stop.
+
+    Args:
+        folder: Its own.
+        flags: Settings that win over its file.
 
     Raises:
         UsageError: The folder's file, store or port cannot be used.
     """
     told = read_process_file(folder, NodeFile)
+    options = read_options(folder, NodeOptions, flags)
     clock_ns = steady_clock()
     note = _noter(clock_ns)
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(folder / STORE_FILE))
         with _restoring(folder):
-            node = restore_node(told, store, clock_ns())
+            node = restore_node(told, options, store, clock_ns())
         server = await stack.enter_async_context(
             await start_server(
-                enterprise_server(told), folder / NATS_FOLDER, binary=_binary(told.nats_server)
+                enterprise_server(told, options),
+                folder / NATS_FOLDER,
+                binary=_binary(options.network.nats_server),
             )
         )
         connecting = connect_node(told, server.client_url, _reporter(note))
@@ -250,25 +272,25 @@ async def run_node(folder: Path) -> None:
             write_ready(folder, server.client_url)
 
 
-def enterprise_server(told: NodeFile) -> EnterpriseServer:
-    """Return the server of an enterprise as its process file describes it."""
+def enterprise_server(told: NodeFile, options: NodeOptions) -> EnterpriseServer:
+    """Return the server of an enterprise as its files describe it."""
     return EnterpriseServer(
         name=told.enterprise,
         node_user=LocalUser(name=NODE_USER, password=told.node_password),
         intake_user=LocalUser(name=INTAKE_USER, password=told.intake_password),
         device_users=(LocalUser(name=DEVICE_USER, password=told.device_password),),
         hub=HubLink(
-            host=told.hub_host,
-            port=told.hub_port,
+            host=options.network.hub_host,
+            port=options.network.hub_port,
             credentials=told.leaf_credentials,
             tls=_tls(told.tls),
         ),
-        client_port=told.client_port,
+        client_port=options.network.client_port,
     )
 
 
-def restore_node(told: NodeFile, store: SqliteStore, now_ns: int) -> Node:
-    """Return an enterprise's node as its process file and its store have it.
+def restore_node(told: NodeFile, options: NodeOptions, store: SqliteStore, now_ns: int) -> Node:
+    """Return an enterprise's node as its files and its store have it.
 
     Raises:
         MutualEdgeError: The trust file or the bundle does not verify.
@@ -278,7 +300,7 @@ def restore_node(told: NodeFile, store: SqliteStore, now_ns: int) -> Node:
     return Node(
         me=consortium.member(told.enterprise),
         consortium=consortium,
-        settings=_settings(told),
+        settings=_settings(told, options),
         keys=NodeKeys(
             node=SigningKey(told.node_seed),
             settlement=SigningKey(told.settlement_seed),
@@ -292,15 +314,15 @@ def restore_node(told: NodeFile, store: SqliteStore, now_ns: int) -> Node:
     )
 
 
-def _settings(told: NodeFile) -> NodeSettings:
-    timing = told.timing
+def _settings(told: NodeFile, options: NodeOptions) -> NodeSettings:
+    timing = options.timing
     return NodeSettings(
         function=verify_bundle(parse_bundle(told.bundle)).digest,
         bundle=told.bundle,
         collateral=told.collateral,
         job_budget_ns=timing.job_budget_ms * NS_PER_MS,
-        lending=_lending(told),
-        borrowing=_borrowing(told),
+        lending=_lending(options.lending),
+        borrowing=_borrowing(options.borrowing),
         network_ms=timing.network_ms,
         window_calls=timing.window_calls,
         window_ms=timing.window_ms,
@@ -312,8 +334,7 @@ def _settings(told: NodeFile) -> NodeSettings:
     )
 
 
-def _lending(told: NodeFile) -> Lending | None:
-    lent = told.lending
+def _lending(lent: LendingSettings | None) -> Lending | None:
     if lent is None:
         return None
     return Lending(
@@ -325,8 +346,7 @@ def _lending(told: NodeFile) -> Lending | None:
     )
 
 
-def _borrowing(told: NodeFile) -> Borrowing | None:
-    borrowed = told.borrowing
+def _borrowing(borrowed: BorrowingSettings | None) -> Borrowing | None:
     if borrowed is None:
         return None
     return Borrowing(
@@ -337,7 +357,7 @@ def _borrowing(told: NodeFile) -> Borrowing | None:
     )
 
 
-def run_until_told(serve: Callable[[Path], Awaitable[None]], folder: Path) -> None:
+def run_until_told(serve: Callable[[], Awaitable[None]]) -> None:
     """Run one process in this one until SIGTERM or SIGINT, then stop its children and leave.
 
     Raises:
@@ -351,7 +371,7 @@ def run_until_told(serve: Callable[[Path], Awaitable[None]], folder: Path) -> No
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, task.cancel)
         try:
-            await serve(folder)
+            await serve()
         except asyncio.CancelledError:
             if task.uncancel() > 0:
                 raise

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from mutualedge.cli.audit import audit_app
+from mutualedge.cli.config import config_app
 from mutualedge.cli.demo import demo
 from mutualedge.cli.serve import hub, node
 from mutualedge.errors import MutualEdgeError, UsageError
@@ -26,6 +27,7 @@ app.command()(demo)
 app.command()(hub)
 app.command()(node)
 app.add_typer(audit_app, name="audit")
+app.add_typer(config_app, name="config")
 
 
 def main() -> None:

@@ -1,0 +1,140 @@
+"""What an operator may choose for a process, and the file that says it.
+
+``settings`` reads it and what wins over it. ``process.json`` beside it holds what nobody chooses:
+who the process is, its secrets and credentials.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from mutualedge.model import (
+    Amount,
+    Count,
+    DurationMs,
+    EnterpriseName,
+    Microcredits,
+    Milliseconds,
+    PositiveCount,
+)
+
+SETTINGS_FILE = "settings.toml"
+
+_HEADING = """\
+# What this process does; docs/reference/settings.md says what each setting means.
+# An environment variable (MUTUALEDGE_SECTION_NAME) or a flag (--set SECTION.NAME=VALUE) wins over
+# this file; 'mutualedge config show FOLDER' prints what counts, and where it comes from.
+"""
+
+
+class TimingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds and rhythms of a node; ``node.NodeSettings`` says what each means."""
+
+    job_budget_ms: PositiveCount = 20
+    network_ms: DurationMs = Milliseconds(5)
+    window_calls: PositiveCount = 32
+    window_ms: DurationMs = Milliseconds(10_000)
+    dispute_window_ms: DurationMs = Milliseconds(24 * 3600 * 1000)
+    settle_grace_ms: DurationMs = Milliseconds(60_000)
+    checkpoint_every_ms: DurationMs = Milliseconds(10_000)
+    follow_every_ms: DurationMs = Milliseconds(1_000)
+    request_timeout_ms: DurationMs = Milliseconds(5_000)
+
+
+class LendingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the node lends, per lease."""
+
+    budget_ms: PositiveCount = 20
+    period_ms: PositiveCount = 50
+    deadline_ms: PositiveCount = 50
+    price_microcredits: Amount = Microcredits(50)
+    credit_microcredits: Amount = Microcredits(10_000_000)
+
+
+class BorrowingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From whom the node borrows, and for how long at a time."""
+
+    providers: tuple[EnterpriseName, ...]
+    lease_ms: DurationMs = Milliseconds(3600 * 1000)
+    renew_before_ms: DurationMs = Milliseconds(0)
+    price_max_microcredits: Amount = Microcredits(100)
+
+
+class NodeNetwork(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a node's NATS server listens and links to.
+
+    Attributes:
+        client_port: On which its server listens for devices; 0 for any free one.
+        nats_server: Path of the owner's own nats-server; empty for the one we bring.
+    """
+
+    hub_host: str = "127.0.0.1"
+    hub_port: PositiveCount
+    client_port: Count = 0
+    nats_server: str = ""
+
+
+class HubNetwork(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the hub's NATS server listens.
+
+    Attributes:
+        leaf_host: Address on which members' servers reach it.
+        leaf_port: Port of the same.
+        nats_server: Path of the owner's own nats-server; empty for the one we bring.
+    """
+
+    leaf_host: str = "127.0.0.1"
+    leaf_port: PositiveCount
+    nats_server: str = ""
+
+
+class NodeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a node process; a section that is absent means the node does not do that."""
+
+    network: NodeNetwork
+    timing: TimingSettings = TimingSettings()
+    lending: LendingSettings | None = None
+    borrowing: BorrowingSettings | None = None
+
+
+class HubOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a hub process."""
+
+    network: HubNetwork
+
+
+SECTIONS: Mapping[type[NodeOptions] | type[HubOptions], Mapping[str, type[msgspec.Struct]]] = {
+    NodeOptions: {
+        "network": NodeNetwork,
+        "timing": TimingSettings,
+        "lending": LendingSettings,
+        "borrowing": BorrowingSettings,
+    },
+    HubOptions: {"network": HubNetwork},
+}
+"""Name and fields of each section, by kind of process."""
+
+
+def settings_text(options: NodeOptions | HubOptions) -> str:
+    """Return a settings file that says all of this."""
+    lines = [_HEADING.rstrip()]
+    for section in SECTIONS[type(options)]:
+        values = getattr(options, section)
+        if values is not None:
+            lines += ["", f"[{section}]"]
+            lines += [
+                f"{name} = {toml_text(getattr(values, name))}" for name in values.__struct_fields__
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def toml_text(value: object) -> str:
+    """Return an integer, a text or a list of texts as TOML, which JSON is for these."""
+    return msgspec.json.encode(value).decode()
+
+
+def write_settings(folder: Path, options: NodeOptions | HubOptions) -> None:
+    """Write a process's settings file; it holds no secret."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / SETTINGS_FILE).write_text(settings_text(options), "utf-8")
