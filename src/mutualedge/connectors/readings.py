@@ -35,7 +35,7 @@ SHOWN_COLUMNS_MAX = 8
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16_STARTS = (b"\xff\xfe", b"\xfe\xff")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WITH_COMMA = re.compile(r"[+-]?[0-9.' ]*,[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 
@@ -140,8 +140,8 @@ def _line_of(raw: bytes, place: int) -> int:
 
 def _lines(text: str, source: str) -> Iterator[Line]:
     """Return an iterator over the lines that are not empty."""
-    if text.count("\n") > READINGS_ROWS_MAX + 1:
-        sentence = f"more than {READINGS_ROWS_MAX:,} lines; cut the file into shorter ones."
+    if text.rstrip("\n").count("\n") > READINGS_ROWS_MAX:
+        sentence = f"more than {READINGS_ROWS_MAX:,} readings; cut the file into shorter ones."
         raise refusal("connectors.readings.rows", sentence, source)
     return (
         (number, line) for number, line in enumerate(text.split("\n"), 1) if line and line.strip()

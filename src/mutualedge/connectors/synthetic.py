@@ -180,8 +180,11 @@ class _Chance:
         return (self._next() >> 11) / _UNIFORM_STEPS
 
     def bell(self) -> float:
-        """Return noise of mean 0 and deviation 1, never beyond 6: twelve uniform numbers added."""
-        return sum(self.uniform() for _ in range(12)) - 6.0
+        """Return noise of mean 0 and deviation 1, never beyond 6: twelve uniform numbers added.
+
+        Added as integers: how floats add up differs between versions of Python.
+        """
+        return sum(self._next() >> 11 for _ in range(12)) / _UNIFORM_STEPS - 6.0
 
     def _next(self) -> int:
         self._state = (self._state + 0x9E37_79B9_7F4A_7C15) & 0xFFFF_FFFF_FFFF_FFFF
