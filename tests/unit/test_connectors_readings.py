@@ -151,6 +151,15 @@ def test_a_bad_file_is_refused_in_words(cause: str) -> None:
     assert len(sentence) <= TWO_LINES_OF_A_TERMINAL
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_lines_are_counted_however_they_end(end: bytes) -> None:
+    """The line that is named is the one an editor shows, in bytes that are no text as well."""
+    for cell, cause in ((b"\xe9", "encoding"), (b"\0", "zero-byte"), (b"x", "not-a-number")):
+        error = refused(end.join([b"timestamp,value", b"1,2", b"2," + cell, b"3,4"]))
+        assert error.code == f"connectors.readings.{cause}"
+        assert error.sentence.startswith("readings.csv, line 3: ")
+
+
 @pytest.mark.parametrize("spelling", ["nan", "NAN", "inf", "-Infinity", "1e999", "-1E400"])
 def test_no_infinity_passes(spelling: str) -> None:
     """However it is written, and a number too large to be held as well."""
@@ -194,6 +203,12 @@ def test_other_columns_may_hold_other_separators() -> None:
     assert series.values == (2.0, 3.0)
 
 
+def test_the_separator_is_the_one_that_yields_the_columns() -> None:
+    """Not the one that occurs most often in the first line."""
+    series = parsed(b"x,y,z,w;timestamp;value\na,b;1;2\n")
+    assert (series.instants, series.values) == (("1",), (2.0,))
+
+
 def test_columns_are_chosen_by_name() -> None:
     """Any two columns of a wider file, in any order, blanks around the names aside."""
     raw = b"temperature , pressure, when\n1, 2, 10\n3, 4, 20\n"
@@ -233,6 +248,12 @@ def test_gaps_in_time_are_told_and_not_refused() -> None:
     series = parsed(PLAIN + b"0,1\n10,1\n20,1\n35,1\n45,1\n61,1\n")
     assert series.interval_ns == 10 * NS_PER_S
     assert series.gaps == (Gap(index=5, length_ns=16 * NS_PER_S),)
+
+
+def test_of_two_intervals_the_shorter_is_the_usual_one() -> None:
+    """A log that pauses after its second reading has a gap there."""
+    series = parsed(PLAIN + b"0,1\n10,1\n40,1\n")
+    assert series.gaps == (Gap(index=2, length_ns=30 * NS_PER_S),)
 
 
 def test_a_single_reading_is_a_series() -> None:
