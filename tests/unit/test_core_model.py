@@ -7,6 +7,7 @@ from mutualedge.errors import PeerError, UsageError
 from mutualedge.model import (
     JSON_INTEGER_MAX,
     NS_PER_MS,
+    NS_PER_S,
     Amount,
     AssuranceLevel,
     DeviceName,
@@ -36,7 +37,8 @@ def test_an_instant_is_its_milliseconds() -> None:
 
 def test_instants_sort_as_text() -> None:
     """The fixed width lets rows and signed records be compared as they stand."""
-    times_ns = [0, 1_000_000, 10**18, 1_795_248_000_250_000_000, 4 * 10**18]
+    year_one_ns = -62_135_596_800 * NS_PER_S
+    times_ns = [year_one_ns, 0, 1_000_000, 10**18, 1_795_248_000_250_000_000, 4 * 10**18]
     texts = [format_instant(time_ns) for time_ns in times_ns]
     assert texts == sorted(texts)
     assert [parse_instant(text) for text in texts] == times_ns

@@ -48,7 +48,8 @@ def format_instant(now_ns: int) -> Instant:
     except OverflowError as error:
         sentence = "The instant lies outside the years 1 to 9999; check what it was computed from."
         raise UsageError("model.instant.range", sentence) from error
-    return Instant(moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z")
+    # Not strftime: whether its %Y has four digits before the year 1000 depends on the system.
+    return Instant(moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z")
 
 
 @lru_cache(maxsize=4096)
