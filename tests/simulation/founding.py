@@ -11,7 +11,7 @@ from mutualedge.adapters.tee_sim import (
     make_test_root,
 )
 from mutualedge.identity import Consortium, Member, TrustFile, verify_trust
-from mutualedge.model import AssuranceLevel, Digest, EnterpriseId, NodeId
+from mutualedge.model import ZERO_DIGEST, AssuranceLevel, Digest, EnterpriseId, NodeId
 from mutualedge.node import NodeKeys
 from mutualedge.signing import Envelope, SigningKey, sign_record
 from tests.simulation.schedule import START_NS
@@ -54,6 +54,7 @@ def found(names: tuple[str, ...]) -> Founded:
     trust = TrustFile(
         consortium=EnterpriseId("simulated"),
         version=1,
+        previous=ZERO_DIGEST,
         assurance=AssuranceLevel.SIMULATED,
         members=cards,
         writer_key=writer.public_bytes,

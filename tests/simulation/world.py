@@ -127,7 +127,7 @@ class World:
         consortium = self.founded.consortium
         entropy = Entropy(seed_of(str(self.plan.seed), name, str(now_ns)))
         return Node(
-            me=consortium.member(EnterpriseId(name)),
+            enterprise=EnterpriseId(name),
             consortium=consortium,
             settings=settings_of(
                 name,

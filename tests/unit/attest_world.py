@@ -20,6 +20,7 @@ from mutualedge.market import Agreement
 from mutualedge.model import (
     NS_PER_MS,
     NS_PER_S,
+    ZERO_DIGEST,
     AssuranceLevel,
     Digest,
     EnterpriseId,
@@ -71,18 +72,22 @@ def member(enterprise: str, platform: str) -> Member:
 def consortium(
     root: bytes = ROOT.certificate, assurance: AssuranceLevel = AssuranceLevel.SIMULATED
 ) -> Consortium:
+    members = (member("acme", OTHER_MACHINE), member("bolt", MACHINE))
     trust = TrustFile(
         consortium=EnterpriseId("valley"),
         version=1,
+        previous=ZERO_DIGEST,
         assurance=assurance,
-        members=(),
+        members=tuple(sign_record(each, NODE_KEY) for each in members),
         writer_key=bytes(32),
         witness_name="hub",
         witness_key=bytes(32),
         attestation_root=root,
         runner_measurements=(Digest(RUNNER),),
     )
-    return Consortium(trust, TRUST, (member("acme", OTHER_MACHINE), member("bolt", MACHINE)))
+    valley = Consortium(trust, sign_record(trust), members)
+    valley.digest = TRUST  # whatever a test changes, its evidence is made for this file
+    return valley
 
 
 def agreement(assurance: AssuranceLevel = AssuranceLevel.SIMULATED) -> Agreement:

@@ -121,6 +121,7 @@ def trust_envelope() -> Envelope:
     trust = TrustFile(
         consortium=EnterpriseId("peak"),
         version=1,
+        previous=ZERO_DIGEST,
         assurance=AssuranceLevel.SIMULATED,
         members=tuple(sign_record(_card(name), key(f"enterprise {name}")) for name in NAMES),
         writer_key=WRITER.public_bytes,

@@ -71,6 +71,7 @@ def consortium() -> Consortium:
     trust = TrustFile(
         consortium=EnterpriseId("peak"),
         version=1,
+        previous=ZERO_DIGEST,
         assurance=AssuranceLevel.SIMULATED,
         members=cards,
         writer_key=WRITER.public_bytes,
@@ -102,6 +103,7 @@ class DictContext:
     def __init__(self, caller: EnterpriseId = ACME, now_ns: int = START_NS) -> None:
         self.caller = caller
         self.now_ns = now_ns
+        self.height = 1
         self.rows: dict[str, bytes] = {}
         self.events: list[Event] = []
 

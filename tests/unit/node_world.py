@@ -105,7 +105,7 @@ def node_settings(name: str) -> NodeSettings:
 
 def new_node(name: str, store: MemoryStore, now_ns: int, settings: NodeSettings) -> Node:
     return Node(
-        me=founded().consortium.member(EnterpriseId(name)),
+        enterprise=EnterpriseId(name),
         consortium=founded().consortium,
         settings=settings,
         keys=keys_of(name),

@@ -161,7 +161,10 @@ def shake_hands(world: World) -> tuple[Initiator, SessionOffered, RunnerHello]:
     agreement = world.forge.lease.agreement
     initiator = new_initiator(agreement)
     request = OpenSession(
-        lease=world.forge.lease.lease_id, nonce=NONCE, message=initiator.write_message_1(b"")
+        lease=world.forge.lease.lease_id,
+        trust_version=1,
+        nonce=NONCE,
+        message=initiator.write_message_1(b""),
     )
     offered = world.forge.answer_to(request, CANDY)
     assert isinstance(offered, SessionOffered)

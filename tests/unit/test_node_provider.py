@@ -262,7 +262,7 @@ def test_a_lease_that_is_not_open_on_the_ledger_runs_nothing() -> None:
     request = proposed(world)
     world.forge.answer_to(request, CANDY)
     lease = LeaseId(request.agreement.payload_digest)
-    opening = OpenSession(lease=lease, nonce=bytes(32), message=bytes(32))
+    opening = OpenSession(lease=lease, trust_version=1, nonce=bytes(32), message=bytes(32))
     assert code_of(world.forge.answer_to(opening, CANDY)) == "market.lease.not-open"
     assert not world.forge.orders
 

@@ -26,6 +26,7 @@ from mutualedge.protocol import (
     Refused,
     Reply,
     Request,
+    Restart,
     StoreView,
     TimerFired,
     Unanswered,
@@ -43,6 +44,13 @@ QUICK_COMMIT_NS = 1 * NS_PER_MS
 """A disk that needed less for the last commit is written to without a thread in between: two
 switches cost 0.2 ms. While a commit lasts no event is handled anyway; a slower disk gets the
 thread, so that the connections are read meanwhile."""
+
+
+class Restarting(Exception):  # it is no error: the core asked for it
+    """``Driver.run`` ended, and the core must be made anew from its rows.
+
+    Only the composition roots catch it.
+    """
 
 
 class Core(Protocol):
@@ -105,6 +113,7 @@ class Driver:
         self._ask_count = 0
         self._committer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
         self._asking: asyncio.TaskGroup | None = None
+        self._restart_reason = ""
 
     def post(self, event: Event) -> None:
         """Hand the core an event."""
@@ -131,7 +140,11 @@ class Driver:
             del self._answers[ask_id]
 
     async def run(self) -> None:
-        """Handle events for ever; an error in core or store ends the process with it."""
+        """Handle events for ever; an error in core or store ends the process with it.
+
+        Raises:
+            Restarting: The core asked to be made anew; what it decided so far was performed.
+        """
         try:
             async with asyncio.TaskGroup() as asking:
                 self._asking = asking
@@ -156,6 +169,9 @@ class Driver:
         for effects in decided:
             for output in effects.outputs:
                 self._perform(output)
+        if self._restart_reason:
+            await asyncio.sleep(0)  # whoever was just answered passes the answer on
+            raise Restarting(self._restart_reason)
 
     async def _commit(self, writes: list[Write]) -> None:
         """Return once all of these rows are durable."""
@@ -209,6 +225,8 @@ class Driver:
                 self._ports.order(output)
             case Note():
                 self._ports.note(output)
+            case Restart(reason=reason):
+                self._restart_reason = reason
             case _:
                 assert_never(output)
 

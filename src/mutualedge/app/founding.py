@@ -48,7 +48,7 @@ from mutualedge.identity import (
     public_key_of,
     verify_trust,
 )
-from mutualedge.model import NS_PER_S, AssuranceLevel, EnterpriseId, NodeId
+from mutualedge.model import NS_PER_S, ZERO_DIGEST, AssuranceLevel, EnterpriseId, NodeId
 from mutualedge.signing import Entropy, Envelope, SigningKey, canonical_bytes, sign_record
 
 CREDENTIALS_LIFE_NS = 90 * 24 * 3600 * NS_PER_S
@@ -189,6 +189,7 @@ class _Founder:
         trust = TrustFile(
             consortium=self.founding.consortium,
             version=1,
+            previous=ZERO_DIGEST,
             assurance=AssuranceLevel.SIMULATED,
             members=tuple(self.seeds[n].card(n, self.platforms[n]) for n in names),
             writer_key=SigningKey(self.writer).public_bytes,

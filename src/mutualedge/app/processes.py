@@ -296,10 +296,9 @@ def restore_node(told: NodeFile, options: NodeOptions, store: SqliteStore, now_n
         MutualEdgeError: The trust file or the bundle does not verify.
         DecodeError: A row of the store cannot be read.
     """
-    consortium = verify_trust(told.trust)
     return Node(
-        me=consortium.member(told.enterprise),
-        consortium=consortium,
+        enterprise=told.enterprise,
+        consortium=verify_trust(told.trust),
         settings=_settings(told, options),
         keys=NodeKeys(
             node=SigningKey(told.node_seed),

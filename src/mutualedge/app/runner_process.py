@@ -10,7 +10,7 @@ import time
 from mutualedge.adapters.tee_sim import SimulatedPlatform
 from mutualedge.adapters.wasm import WasmRuntime
 from mutualedge.app.measurement import runner_measurement
-from mutualedge.identity import verify_trust
+from mutualedge.identity import parse_trust
 from mutualedge.model import AssuranceLevel
 from mutualedge.protocol import LENGTH_BYTES, encode_frame, parse_frame_length, parse_order
 from mutualedge.runner import Attester, Runner
@@ -41,7 +41,7 @@ def main() -> None:
         trust = parse_canonical(_read_frame(node) or b"", Envelope)
         runtime = WasmRuntime()
         runner = Runner(
-            consortium=verify_trust(trust),
+            consortium=parse_trust(trust),
             runtime=runtime,
             attester=Attester(backend=platform.backend, collect=platform.collect),
             assurance=AssuranceLevel.SIMULATED,

@@ -24,13 +24,21 @@ from mutualedge.protocol import (
     Note,
     Refused,
     Reply,
+    Restart,
     SignedBlock,
     StoreView,
     SubmitCommands,
     SubmitCountersignatures,
     Write,
 )
-from mutualedge.signing import Envelope, SigningKey, key_id_of, valid_signers, verify_record
+from mutualedge.signing import (
+    Envelope,
+    SigningKey,
+    key_id_of,
+    parse_canonical,
+    valid_signers,
+    verify_record,
+)
 
 GATHER_NS = 2 * NS_PER_MS
 """How long the first command of a block waits for others: one fsync then serves them all."""
@@ -63,17 +71,22 @@ class Hub:
         witness: SigningKey,
         store: StoreView,
     ) -> None:
-        """Restore ledger, blocks and witness memory from their rows."""
-        self._consortium = consortium
+        """Restore ledger, blocks and witness memory from their rows.
+
+        Args:
+            consortium: The founding trust file; the ledger's rows know every later version.
+            writer: Key of the ledger writer.
+            witness: Key of the hub's witness.
+            store: Rows of this hub.
+        """
         self._writer = writer
         self._store = store
         self.ledger = Ledger(consortium, store.scan(LEDGER_BUCKET))
+        self._consortium = self.ledger.consortium
         self._witness = WitnessDesk(
-            consortium, consortium.trust.witness_name, witness, store.scan(WITNESS_BUCKET)
+            self._consortium, consortium.trust.witness_name, witness, store.scan(WITNESS_BUCKET)
         )
         self._recent: dict[int, SignedBlock] = {}
-        keys = [member.settlement_key for member in consortium.members]
-        self._settlement_keys = {key_id_of(key): key for key in keys}
         self._mempool: list[_Waiting] = []
         self._seal_at_ns: int | None = None
         self._due_ns = self.ledger.next_due_ns()
@@ -94,7 +107,16 @@ class Hub:
         wake_ns = self.wake_ns
         if wake_ns is not None and now_ns >= wake_ns:
             self._seal_block(now_ns)
+        self._follow_trust()
         return self._effects
+
+    def _follow_trust(self) -> None:
+        """Start again once the ledger holds another trust file than the one of this life."""
+        adopted = self.ledger.consortium
+        if adopted is not self._consortium:
+            version = adopted.trust.version
+            self._note("trust.adopted", version=version, members=len(adopted.members))
+            self._effects.outputs.append(Restart(reason=f"trust file version {version}"))
 
     def _answer_asked(self, asked: Asked, now_ns: int) -> None:
         try:
@@ -184,12 +206,14 @@ class Hub:
         return msgspec.msgpack.decode(raw, type=SignedBlock)
 
     def _keep_countersignature(self, envelope: Envelope) -> None:
-        signers = valid_signers(envelope, self._settlement_keys)
+        claimed = parse_canonical(envelope.payload, Countersignature)
+        members = self.ledger.consortium_at(claimed.height).members
+        keys = {key_id_of(each.settlement_key): each.settlement_key for each in members}
+        signers = valid_signers(envelope, keys)
         if len(signers) != 1 or len(envelope.signatures) != 1:
             sentence = "A countersignature has exactly one signature, and it is a member's."
             raise PeerError("hub.countersignature.unsigned", sentence)
-        signer = self._settlement_keys[signers[0]]
-        claimed = verify_record(envelope, Countersignature, signer)
+        verify_record(envelope, Countersignature, keys[signers[0]])
         if not 1 <= claimed.height <= self.ledger.height:
             sentence = f"There is no block {claimed.height} yet."
             raise PeerError("hub.countersignature.ahead", sentence)

@@ -1,5 +1,13 @@
 """Where a copy of the ledger keeps its rows, at the hub and at every member."""
 
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from mutualedge.identity import Consortium
+from mutualedge.ledger import replay
+from mutualedge.protocol import SignedBlock, Write
+
 LEDGER_BUCKET = "ledger"
 BLOCK_BUCKET = "block"
 
@@ -7,3 +15,27 @@ BLOCK_BUCKET = "block"
 def block_row_key(height: int) -> str:
     """Return the key of a block's row; zero-padded, so that keys sort as numbers."""
     return f"{height:012d}"
+
+
+def replayed_rows(
+    founding: Consortium, blocks: Sequence[SignedBlock], now_ns: int
+) -> Iterator[Write]:
+    """Yield the rows with which a member that joins starts: every block, and what it came to.
+
+    Args:
+        founding: The founding trust file.
+        blocks: All blocks of the ledger so far, in order, as the hub hands them out.
+        now_ns: Our clock; no block is ahead of it.
+
+    Yields:
+        Writes for an empty store, to be committed together.
+
+    Raises:
+        PeerError: A block is not the writer's next one, or claims another result.
+    """
+    state = replay(founding, (each.block for each in blocks), now_ns)
+    for key, value in state.items():
+        yield Write(bucket=LEDGER_BUCKET, key=key, value=value)
+    for height, signed in enumerate(blocks, start=1):
+        row = msgspec.msgpack.encode(signed)
+        yield Write(bucket=BLOCK_BUCKET, key=block_row_key(height), value=row)

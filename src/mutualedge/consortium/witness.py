@@ -33,7 +33,7 @@ class WitnessDesk:
         key: SigningKey,
         rows: Iterable[tuple[str, bytes]],
     ) -> None:
-        """Watch the log of every member.
+        """Watch the log of every member, and of those who left: their last entries count too.
 
         Args:
             consortium: Members and their log keys.
@@ -43,7 +43,7 @@ class WitnessDesk:
         """
         logs = {
             origin: (NoteVerifier(name=origin, public_bytes=member.log_key),)
-            for member in consortium.members
+            for member in consortium.everyone
             for origin in (consortium.log_origin(member.enterprise),)
         }
         signer = NoteSigner(name=name, key=key, algorithm=NoteAlgorithm.COSIGNATURE_V1)

@@ -12,9 +12,11 @@ from mutualedge.identity.members import (
     Consortium,
     Member,
     TrustFile,
+    parse_trust,
     supermajority,
     verify_trust,
 )
+from mutualedge.identity.succession import leavers, verify_successor
 
 __all__ = [
     "Authority",
@@ -25,7 +27,10 @@ __all__ = [
     "create_authority",
     "generate_private_key",
     "issue_certificate",
+    "leavers",
+    "parse_trust",
     "public_key_of",
     "supermajority",
+    "verify_successor",
     "verify_trust",
 ]

@@ -6,6 +6,7 @@ import msgspec
 
 from mutualedge.errors import PeerError
 from mutualedge.model import (
+    ZERO_DIGEST,
     AssuranceLevel,
     Bytes32,
     Digest,
@@ -48,7 +49,8 @@ class TrustFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What everyone in one consortium agrees to rely on; signed by more than two thirds.
 
     Attributes:
-        version: Grows by one with each change; an older one is refused.
+        version: 1 when founded; grows by one with each change that the ledger adopts.
+        previous: Digest of the version before; zeros in the founding one.
         assurance: Weakest level any session of this consortium may have.
         members: Signed cards, sorted by enterprise name.
         writer_key: Key of the ledger writer, signs blocks.
@@ -60,6 +62,7 @@ class TrustFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     consortium: EnterpriseName
     version: PositiveCount
+    previous: HexDigest
     assurance: AssuranceLevel
     members: Annotated[tuple[Envelope, ...], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)]
     writer_key: Bytes32
@@ -70,21 +73,43 @@ class TrustFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Consortium:
-    """A verified trust file with its members at hand.
+    """A verified trust file with its members at hand, and those of every version before it.
 
     Attributes:
         trust: What its members agreed on.
+        envelope: The signed file, for whoever must be told.
         digest: SHA-256 of the file's signed bytes: two parties with one digest rely on the same.
         members: Their cards, in order of their names.
+        everyone: Cards of members of this or an earlier version; a name has one card for ever.
     """
 
-    def __init__(self, trust: TrustFile, digest: Digest, members: tuple[Member, ...]) -> None:
-        """Take what ``verify_trust`` verified; call that instead."""
+    def __init__(
+        self,
+        trust: TrustFile,
+        envelope: Envelope,
+        members: tuple[Member, ...],
+        before: "Consortium | None" = None,
+    ) -> None:
+        """Take what ``verify_trust`` or ``verify_successor`` verified; call those instead."""
         self.trust = trust
-        self.digest = digest
+        self.envelope = envelope
+        self.digest: Digest = envelope.payload_digest
         self.members = members
         self._by_name = {member.enterprise: member for member in members}
-        assert len(self._by_name) == len(members)
+        earlier = () if before is None else before.everyone
+        self._ever = {each.enterprise: each for each in (*earlier, *members)}
+        self.everyone: tuple[Member, ...] = tuple(self._ever[name] for name in sorted(self._ever))
+        signed = dict(zip(self._by_name, trust.members, strict=True))
+        self._signed_cards = signed if before is None else before.signed_cards | signed
+
+    @property
+    def signed_cards(self) -> dict[EnterpriseId, Envelope]:
+        """The signed card of everyone, by name."""
+        return dict(self._signed_cards)
+
+    def has(self, enterprise: EnterpriseId) -> bool:
+        """Tell whether an enterprise is a member in this version."""
+        return enterprise in self._by_name
 
     def member(self, enterprise: EnterpriseId) -> Member:
         """Return the card of a member.
@@ -92,7 +117,18 @@ class Consortium:
         Raises:
             PeerError: No such member in this version of the trust file.
         """
-        found = self._by_name.get(enterprise)
+        return self._find(self._by_name, enterprise)
+
+    def card(self, enterprise: EnterpriseId) -> Member:
+        """Return the card of a member of this or an earlier version.
+
+        Raises:
+            PeerError: No version up to this one has such a member.
+        """
+        return self._find(self._ever, enterprise)
+
+    def _find(self, cards: dict[EnterpriseId, Member], enterprise: EnterpriseId) -> Member:
+        found = cards.get(enterprise)
         if found is None:
             sentence = f"'{enterprise}' is not a member of consortium '{self.trust.consortium}'."
             raise PeerError("identity.member.unknown", sentence)
@@ -113,10 +149,33 @@ def supermajority(member_count: int) -> int:
 
 
 def verify_trust(envelope: Envelope) -> Consortium:
-    """Return the consortium if every card and more than two thirds of the members signed.
+    """Return the consortium of a founding trust file that more than two thirds of it signed.
 
     Raises:
-        PeerError: A card is unsigned or misplaced, a key serves two members, or too few signed.
+        PeerError: Not the first version, a card is unsigned or misplaced, a key or platform
+            serves two members, or too few signed.
+    """
+    consortium = parse_trust(envelope)
+    trust, members = consortium.trust, consortium.members
+    if (trust.version, trust.previous) != (1, ZERO_DIGEST):
+        sentence = f"This is version {trust.version} of a trust file; start from the founding one."
+        raise PeerError("identity.trust.founding", sentence)
+    keys: dict[KeyId, bytes] = {key_id_of(m.enterprise_key): m.enterprise_key for m in members}
+    signed, needed = len(set(valid_signers(envelope, keys))), supermajority(len(members))
+    if signed < needed:
+        sentence = f"The trust file has {signed} members' signatures and needs {needed}."
+        raise PeerError("identity.trust.quorum", sentence)
+    return consortium
+
+
+def parse_trust(envelope: Envelope) -> Consortium:
+    """Return the consortium of any version whose cards are in order, whoever signed the file.
+
+    For the runner, whose evidence names the file's digest: its peers know what they adopted, and
+    talk to no runner that holds another.
+
+    Raises:
+        PeerError: A card is unsigned or misplaced, or a key or platform serves two members.
     """
     trust = parse_canonical(envelope.payload, TrustFile)
     members = tuple(_verify_card(card) for card in trust.members)
@@ -124,12 +183,33 @@ def verify_trust(envelope: Envelope) -> Consortium:
     if names != sorted(set(names)):
         sentence = "The trust file must list each member once, sorted by name."
         raise PeerError("identity.trust.members", sentence)
-    keys: dict[KeyId, bytes] = {key_id_of(m.enterprise_key): m.enterprise_key for m in members}
-    signed, needed = len(set(valid_signers(envelope, keys))), supermajority(len(members))
-    if signed < needed or len(keys) != len(members):
-        sentence = f"The trust file has {signed} members' signatures and needs {needed}."
-        raise PeerError("identity.trust.quorum", sentence)
-    return Consortium(trust, envelope.payload_digest, members)
+    _refuse_shared(members)
+    return Consortium(trust, envelope, members)
+
+
+def belongings(member: Member) -> tuple[bytes | str, ...]:
+    """Return what is this member's alone: its keys and its platform."""
+    return (
+        member.enterprise_key,
+        member.node_key,
+        member.settlement_key,
+        member.log_key,
+        member.witness_key,
+        member.platform,
+    )
+
+
+def _refuse_shared(members: tuple[Member, ...]) -> None:
+    owners: dict[bytes | str, EnterpriseId] = {}
+    for member in members:
+        for each in belongings(member):
+            if each in owners:
+                sentence = (
+                    f"A key or the platform of '{member.enterprise}' is one of "
+                    f"'{owners[each]}' already; each needs its own."
+                )
+                raise PeerError("identity.trust.shared", sentence)
+            owners[each] = member.enterprise
 
 
 def _verify_card(card: Envelope) -> Member:

@@ -13,6 +13,7 @@ from mutualedge.ledger.blocks import (
 from mutualedge.ledger.commands import (
     DONE,
     Action,
+    AdoptTrust,
     Claim,
     Close,
     Command,
@@ -26,9 +27,11 @@ from mutualedge.ledger.commands import (
 from mutualedge.ledger.context import Context
 from mutualedge.ledger.contract import perform
 from mutualedge.ledger.engine import BLOCK_SKEW_NS_MAX, Ledger, Snapshot
-from mutualedge.ledger.events import Event, LeaseChanged, LeaseStatus, LimitChanged
+from mutualedge.ledger.events import Event, LeaseChanged, LeaseStatus, LimitChanged, TrustAdopted
 from mutualedge.ledger.lease_state import Lease
 from mutualedge.ledger.leases import DISPUTE_WINDOW_MS_MAX, sweep
+from mutualedge.ledger.replay import replay
+from mutualedge.ledger.trust import TrustRow
 
 __all__ = [
     "BLOCK_SKEW_NS_MAX",
@@ -37,6 +40,7 @@ __all__ = [
     "DONE",
     "Account",
     "Action",
+    "AdoptTrust",
     "Block",
     "Claim",
     "Close",
@@ -59,8 +63,11 @@ __all__ = [
     "SetLimit",
     "Settle",
     "Snapshot",
+    "TrustAdopted",
+    "TrustRow",
     "fit",
     "perform",
+    "replay",
     "sweep",
     "verify_command",
 ]

@@ -75,7 +75,13 @@ class SetLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limit_microcredits: Amount
 
 
-Action = OpenLease | Settle | Claim | Close | Contradict | SetLimit
+class AdoptTrust(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """Let a ``TrustFile`` that follows the present one hold from the next block on."""
+
+    trust: Envelope
+
+
+Action = OpenLease | Settle | Claim | Close | Contradict | SetLimit | AdoptTrust
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -26,10 +26,12 @@ class Context(Protocol):
     Attributes:
         caller: Enterprise whose settlement key signed the command.
         now_ns: Time of the block, since 1970, whole milliseconds; never goes backwards.
+        height: Number of the block, from 1.
     """
 
     caller: EnterpriseId
     now_ns: int
+    height: int
 
     def get(self, key: str) -> bytes | None:
         """Return the value written last, this command's own writes included."""

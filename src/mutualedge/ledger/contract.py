@@ -9,6 +9,7 @@ from mutualedge.identity import Consortium
 from mutualedge.ledger.accounts import set_limit
 from mutualedge.ledger.claims import claim, close, contradict
 from mutualedge.ledger.commands import (
+    AdoptTrust,
     Claim,
     Close,
     Command,
@@ -21,6 +22,7 @@ from mutualedge.ledger.commands import (
 from mutualedge.ledger.context import Context, read_row, write_row
 from mutualedge.ledger.evidence import refusing
 from mutualedge.ledger.leases import open_lease, settle
+from mutualedge.ledger.trust import adopt_trust
 from mutualedge.model import Digest, EnterpriseId, HexDigest, InvocationId
 
 OUTCOME_TABLE = "outcome/"
@@ -53,6 +55,8 @@ def perform(context: Context, consortium: Consortium, command: Command) -> None:
             contradict(context, action)
         case SetLimit() as action:
             _set_limit(context, consortium, action)
+        case AdoptTrust() as action:
+            adopt_trust(context, consortium, action)
         case _:
             assert_never(command.action)
 

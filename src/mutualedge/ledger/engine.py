@@ -42,6 +42,7 @@ from mutualedge.ledger.invariants import (
 from mutualedge.ledger.lease_state import DUE_TABLE, LEASE_TABLE, Lease
 from mutualedge.ledger.leases import sweep
 from mutualedge.ledger.store import NOBODY, Store
+from mutualedge.ledger.trust import TRUST_TABLE, TrustVersions, verify_adoptable
 from mutualedge.model import (
     NS_PER_S,
     Digest,
@@ -93,26 +94,45 @@ class Ledger:
     transaction before a block, outcome or countersignature leaves, and rebuilds from those rows.
     """
 
-    def __init__(self, consortium: Consortium, rows: Iterable[tuple[str, bytes]]) -> None:
-        """Take the members and all rows written so far, none for a new ledger.
+    def __init__(self, founding: Consortium, rows: Iterable[tuple[str, bytes]]) -> None:
+        """Take the founding trust file and all rows written so far, none for a new ledger.
 
         Raises:
-            CorruptState: There are rows but not the one that says at which height.
+            CorruptState: There are rows but not the one that says at which height, or those of
+                later trust files do not follow the founding one.
         """
         found = dict(rows)
         raw = found.pop(HEAD_KEY, None)
         if raw is None and found:
             sentence = f"The ledger has {len(found)} rows but no head; rebuild it from its blocks."
             raise CorruptState("ledger.head.missing", sentence)
-        self._consortium = consortium
         self._head = GENESIS if raw is None else decode_row(HEAD_KEY, raw, Head)
         self._executed = {
             key: found.pop(key) for key in sorted(found) if key.startswith(EXECUTED_TABLE)
         }
         self._store = Store(found.items())
+        self._trusts = TrustVersions(founding, self._store.rows(TRUST_TABLE))
         self._parsed: tuple[Envelope, Block] | None = None  # the last: it is asked about in turn
 
     fit = staticmethod(fit)
+
+    @property
+    def consortium(self) -> Consortium:
+        """The version of the trust file that holds for the next block."""
+        return self._trusts.latest
+
+    def consortium_at(self, height: int) -> Consortium:
+        """Return the version of the trust file that holds for the block of this height."""
+        return self._trusts.at(height)
+
+    def verify_adoptable(self, trust: Envelope) -> Consortium:
+        """Return the version that the ledger would adopt with its next block.
+
+        Raises:
+            RefusedByPolicy: It is no successor of the present one, or a member that leaves has a
+                lease that is not resolved.
+        """
+        return verify_adoptable(self._store, self.consortium, trust)
 
     @property
     def height(self) -> int:
@@ -141,7 +161,7 @@ class Ledger:
         Raises:
             UsageError: Not the writer's key, or more commands than fit.
         """
-        if writer.public_bytes != self._consortium.trust.writer_key:
+        if writer.public_bytes != self.consortium.trust.writer_key:
             sentence = "This key is not the ledger writer's; followers would refuse its blocks."
             raise UsageError("ledger.writer.key", sentence)
         if fit(commands) < len(commands):
@@ -201,7 +221,7 @@ class Ledger:
         Raises:
             PeerError: It is no member's command.
         """
-        return verify_command(envelope, self._consortium)
+        return verify_command(envelope, self.consortium)
 
     def parse_block(self, envelope: Envelope) -> Block:
         """Return the block inside an envelope if the ledger writer signed it.
@@ -212,7 +232,7 @@ class Ledger:
         if self._parsed is not None and envelope is self._parsed[0]:
             return self._parsed[1]
         try:
-            block = verify_record(envelope, Block, self._consortium.trust.writer_key)
+            block = verify_record(envelope, Block, self.consortium.trust.writer_key)
         except PeerError as error:
             sentence = f"This is no block of the consortium's ledger writer ({error.code})."
             raise PeerError("ledger.block.forged", sentence) from error
@@ -226,12 +246,13 @@ class Ledger:
 
         Raises:
             UsageError: Not executed here lately, or not the member's settlement key.
-            PeerError: No such member, or no block of the writer.
+            PeerError: No member at that height, or no block of the writer.
         """
-        if settlement_key.public_bytes != self._consortium.member(enterprise).settlement_key:
+        height = self.verify_executed(block)
+        member = self.consortium_at(height).member(enterprise)
+        if settlement_key.public_bytes != member.settlement_key:
             sentence = f"This is not the settlement key of '{enterprise}'."
             raise UsageError("ledger.countersign.key", sentence)
-        height = self.verify_executed(block)
         word = Countersignature(height=height, block=block.payload_digest)
         return sign_record(word, settlement_key)
 
@@ -253,7 +274,9 @@ class Ledger:
         return _executed_key(height) in self._executed
 
     def is_final(self, block: Envelope, countersignatures: Iterable[Envelope]) -> bool:
-        """Tell whether more than two thirds of the members countersigned exactly this block.
+        """Tell whether more than two thirds of its members countersigned exactly this block.
+
+        Its members are those of the trust file that holds at its height.
 
         Raises:
             PeerError: It is no block of the writer.
@@ -261,7 +284,7 @@ class Ledger:
         height = self.parse_block(block).height
         word = Countersignature(height=height, block=block.payload_digest)
         expected = canonical_bytes(word)
-        members = self._consortium.members
+        members = self.consortium_at(height).members
         keys = {key_id_of(each.settlement_key): each.settlement_key for each in members}
         signers = {
             signer
@@ -321,7 +344,7 @@ class Ledger:
         dropped: list[DroppedCommand] = []
         for index, envelope in enumerate(commands):
             try:
-                command = verify_command(envelope, self._consortium)
+                command = verify_command(envelope, self.consortium)
             except PeerError as error:
                 reason = DroppedCommand(index=index, code=error.code, sentence=error.sentence)
                 dropped.append(reason)
@@ -331,6 +354,7 @@ class Ledger:
 
     def _run(self, accepted: Sequence[_Accepted], now_ns: int) -> tuple[Outcome, ...]:
         self._store.now_ns, self._store.caller = now_ns, NOBODY
+        self._store.height = self.height + 1
         sweep(self._store)
         return tuple(
             self._run_once(command, envelope.payload_digest) for command, envelope in accepted
@@ -352,7 +376,7 @@ class Ledger:
         self._store.caller = command.enterprise
         try:
             with self._store.attempt():
-                perform(self._store, self._consortium, command)
+                perform(self._store, self.consortium, command)
         except RefusedByPolicy as refusal:
             return self._outcome(command, refusal.code, refusal.sentence)
         return self._outcome(command, DONE, "Done.")
@@ -395,6 +419,7 @@ class Ledger:
             writes={**self._store.writes(), **own_rows},
             events=self._store.events,
         )
+        self._trusts.take(self._store.writes())
         self._store.commit()
         return execution
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from mutualedge.model import Amount, EnterpriseName, HexLeaseId
+from mutualedge.model import Amount, EnterpriseName, HexDigest, HexLeaseId, PositiveCount
 
 
 class LeaseStatus(StrEnum):
@@ -42,4 +42,12 @@ class LimitChanged(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     limit_microcredits: Amount
 
 
-Event = LeaseChanged | LimitChanged
+class TrustAdopted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """The members changed their trust file; it holds from this block on."""
+
+    version: PositiveCount
+    digest: HexDigest
+    from_height: PositiveCount
+
+
+Event = LeaseChanged | LimitChanged | TrustAdopted

@@ -23,6 +23,7 @@ from mutualedge.ledger.lease_state import (
     unresolved_lease,
     unsigned_prefix,
 )
+from mutualedge.ledger.trust import refuse_leaving
 from mutualedge.market import Commitment, verify_commitment
 from mutualedge.meter import Statement
 from mutualedge.model import (
@@ -51,8 +52,8 @@ def open_lease(context: Context, consortium: Consortium, action: OpenLease) -> N
     """Reserve the most a lease can cost, from its requester to its provider.
 
     Raises:
-        RefusedByPolicy: Not signed by both, not the caller's, known, over, out of bounds, an
-            older lease of the two is unsigned, or the credit line is too short.
+        RefusedByPolicy: Not signed by both, not the caller's, known, over, out of bounds, one of
+            the two leaves, an older lease of them is unsigned, or the credit line is too short.
     """
     with refusing("commitment"):
         terms = verify_commitment(action.commitment, consortium)
@@ -62,6 +63,7 @@ def open_lease(context: Context, consortium: Consortium, action: OpenLease) -> N
     if context.get(LEASE_TABLE + lease_id) is not None:
         sentence = f"Lease {lease_id} was opened before; make a new agreement."
         raise RefusedByPolicy("ledger.lease.already-open", sentence)
+    refuse_leaving(context, consortium, terms.requester, terms.provider)
     _refuse_bad_bounds(context, terms)
     _refuse_older_unsigned(context, terms)
     reserve(

@@ -21,12 +21,14 @@ class Store:
     Attributes:
         caller: Whose command runs; set by the engine.
         now_ns: Time of the block; set by the engine.
+        height: Number of the block; set by the engine.
     """
 
     def __init__(self, rows: Iterable[tuple[str, bytes]]) -> None:
         """Take the rows of a ledger, in any order."""
         self.caller = NOBODY
         self.now_ns = 0
+        self.height = 0
         self._tables: dict[str, dict[str, bytes]] = {}
         for key, value in rows:
             self._tables.setdefault(_table_of(key), {})[key] = value

@@ -81,6 +81,7 @@ class Admittance:
     def open_session(self, ask_id: int, peer: str, request: OpenSession) -> None:
         """Have the runner answer message 1 of a handshake for an open lease."""
         lease = self._find_active(request.lease, peer)
+        self._verify_version(request.trust_version)
         self._begin_step(lease.lease_id)
         now_ms = self._station.now_ns // NS_PER_MS
         self._last_session = max(self._last_session + 1, now_ms)
@@ -91,6 +92,20 @@ class Admittance:
             message=request.message,
         )
         self._dispatcher.order(order, partial(self._on_opened, ask_id, lease))
+
+    def _verify_version(self, theirs: int) -> None:
+        """Say in plain words what the handshake would fail over.
+
+        Raises:
+            PeerError: The requester believes another version of the trust file than our runner.
+        """
+        ours = self._station.consortium.trust.version
+        if theirs != ours:
+            sentence = (
+                f"You hold version {theirs} of the trust file, we hold version {ours}; "
+                "ask again once both followed the ledger."
+            )
+            raise PeerError("session.trust.other-version", sentence)
 
     def _begin_step(self, lease_id: LeaseId) -> None:
         under_way = self._handshakes.get(lease_id, 0)

@@ -6,8 +6,8 @@ from functools import partial
 import msgspec
 
 from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET, block_row_key
-from mutualedge.errors import PeerError
-from mutualedge.ledger import Action, Command, Lease, Ledger, Outcome
+from mutualedge.errors import PeerError, RefusedByPolicy
+from mutualedge.ledger import Action, AdoptTrust, Command, Lease, Ledger, Outcome
 from mutualedge.model import NS_PER_MS, InvocationId
 from mutualedge.node.leases import HeldLease
 from mutualedge.node.station import HUB, Station
@@ -44,12 +44,14 @@ SUBMIT_MAX = 16
 class Books:
     """Follows the ledger by re-executing it; countersigns what came out the same."""
 
-    def __init__(self, station: Station, store: StoreView, on_moved: Callable[[], None]) -> None:
-        """Restore the replica and the outbox; ``on_moved`` runs after new blocks were applied."""
+    def __init__(
+        self, station: Station, store: StoreView, ledger: Ledger, on_moved: Callable[[], None]
+    ) -> None:
+        """Restore the outbox beside the replica; ``on_moved`` runs after blocks were applied."""
         self._station = station
         self._store = store
         self._on_moved = on_moved
-        self.ledger = Ledger(station.consortium, store.scan(LEDGER_BUCKET))
+        self.ledger = ledger
         self._outbox: dict[InvocationId, Envelope] = {
             InvocationId(key): msgspec.msgpack.decode(value, type=Envelope)
             for key, value in store.scan(OUTBOX_BUCKET)
@@ -93,6 +95,18 @@ class Books:
         self._station.write(OUTBOX_BUCKET, command_id, msgspec.msgpack.encode(envelope))
         self._send_outbox()
         return command_id
+
+    def propose_trust(self, trust: Envelope) -> None:
+        """Have the ledger adopt the next version of the trust file.
+
+        Raises:
+            RefusedByPolicy: We are no member, or our copy of the ledger says that it would not.
+        """
+        if not self._station.is_member:
+            sentence = "This enterprise left the consortium; have a member propose the trust file."
+            raise RefusedByPolicy("node.membership.ended", sentence)
+        self.ledger.verify_adoptable(trust)
+        self.submit(AdoptTrust(trust=trust), occasion=str(self.ledger.height))
 
     def lease(self, lease: HeldLease) -> Lease | None:
         """Return what the ledger holds of a lease, if it is what its two parties committed to.
@@ -200,9 +214,7 @@ class Books:
             sentence = f"The hub sent block {block.height} in place of block {height}."
             raise PeerError("ledger.block.misplaced", sentence)
         if height == self.ledger.height + 1:
-            rows = self.ledger.apply(signed.block, self._station.now_ns)
-            for key, value in rows.items():
-                self._station.write(LEDGER_BUCKET, key, value)
+            self._apply(signed.block)
         is_remembered = self.ledger.remembers(height)
         if is_remembered:
             self.ledger.verify_executed(signed.block)
@@ -214,11 +226,24 @@ class Books:
             signed.block, signed.countersignatures
         ):
             self._final_height = height
-        if not is_remembered or any(map(self._is_ours, signed.countersignatures)):
+        members = self.ledger.consortium_at(height)
+        is_asked = is_remembered and members.has(self._station.me.enterprise)
+        if not is_asked or any(map(self._is_ours, signed.countersignatures)):
             return None
         return self.ledger.countersign(
             signed.block, self._station.keys.settlement, self._station.me.enterprise
         )
+
+    def _apply(self, block: Envelope) -> None:
+        """Execute the next block; what it adopts holds from the one after it on."""
+        before = self.ledger.consortium
+        rows = self.ledger.apply(block, self._station.now_ns)
+        for key, value in rows.items():
+            self._station.write(LEDGER_BUCKET, key, value)
+        adopted = self.ledger.consortium
+        if adopted is not before:
+            members = len(adopted.members)
+            self._station.note("trust.adopted", version=adopted.trust.version, members=members)
 
     def _verify_stored(self, height: int, block: Envelope) -> None:
         """Return if this is the block we kept at a height whose digest is remembered no more.

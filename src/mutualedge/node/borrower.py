@@ -110,7 +110,7 @@ class Borrower:
 
     def _tend(self, borrowing: Borrowing) -> None:
         for provider in borrowing.providers:
-            if not (
+            if self._station.consortium.has(provider) and not (
                 provider in self._acquiring
                 or self._is_covered(provider, borrowing)
                 or self._is_settling(provider)
@@ -278,7 +278,10 @@ class Borrower:
         )
         self._connecting[lease.lease_id] = None
         request = OpenSession(
-            lease=lease.lease_id, nonce=nonce, message=initiator.write_message_1(b"")
+            lease=lease.lease_id,
+            trust_version=self._station.consortium.trust.version,
+            nonce=nonce,
+            message=initiator.write_message_1(b""),
         )
         on_reply = partial(self._on_offered, lease, initiator)
         self._station.ask(

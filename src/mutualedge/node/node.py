@@ -1,12 +1,15 @@
 """The node: every event of one enterprise comes in here, every effect goes out from here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import assert_never
 
+from mutualedge.consortium.rows import LEDGER_BUCKET
 from mutualedge.errors import MutualEdgeError, PeerError
-from mutualedge.identity import Consortium, Member
-from mutualedge.model import LeaseId
+from mutualedge.identity import Consortium
+from mutualedge.ledger import Ledger
+from mutualedge.model import EnterpriseId, LeaseId
 from mutualedge.node.books import Books
 from mutualedge.node.borrower import Borrower
 from mutualedge.node.dispatcher import Dispatcher
@@ -18,6 +21,7 @@ from mutualedge.node.requester import Requester
 from mutualedge.node.station import NodeKeys, NodeSettings, Station
 from mutualedge.plan.admission import Running
 from mutualedge.protocol import (
+    Accepted,
     AddCheckpoint,
     Answered,
     Asked,
@@ -31,8 +35,10 @@ from mutualedge.protocol import (
     LateReply,
     OpenSession,
     ProposeLease,
+    ProposeTrust,
     Reading,
     Refused,
+    Restart,
     RunnerAnswered,
     RunnerLost,
     RunnerStarted,
@@ -68,7 +74,7 @@ class Node:
     def __init__(
         self,
         *,
-        me: Member,
+        enterprise: EnterpriseId,
         consortium: Consortium,
         settings: NodeSettings,
         keys: NodeKeys,
@@ -76,10 +82,28 @@ class Node:
         store: StoreView,
         now_ns: int,
     ) -> None:
-        """Restore the node from its rows; what it must do first it does at the first event."""
+        """Restore the node from its rows; what it must do first it does at the first event.
+
+        Args:
+            enterprise: Whose node this is.
+            consortium: The founding trust file; the ledger's rows know every later version.
+            settings: What its owner decided.
+            keys: The private halves of its card.
+            entropy: Seeded anew at each start.
+            store: Its rows.
+            now_ns: Nanoseconds since 1970.
+
+        Raises:
+            PeerError: No version of the trust file that the rows know has this enterprise.
+            CorruptState: Rows contradict each other.
+        """
+        ledger = Ledger(consortium, store.scan(LEDGER_BUCKET))
+        current = ledger.consortium
+        if not current.has(enterprise):
+            settings = replace(settings, lending=None, borrowing=None)
         station = Station(
-            me=me,
-            consortium=consortium,
+            me=current.card(enterprise),
+            consortium=current,
             settings=settings,
             keys=keys,
             entropy=entropy,
@@ -88,12 +112,14 @@ class Node:
         self._station = station
         self._dispatcher = Dispatcher(station)
         self._logbook = Logbook(station, store)
-        self._books = Books(station, store, self._ledger_moved)
+        self._books = Books(station, store, ledger, self._ledger_moved)
         self._provider = Provider(station, self._dispatcher, self._logbook, self._books, store)
         self._payer = Payer(station, self._logbook, self._books)
         self._borrower = Borrower(station, self._books, self._payer, store)
         self._requester = Requester(station, self._borrower)
         self._intake = Intake(station, self._dispatcher, self._requester, store)
+        if not station.is_member:
+            station.after(0, partial(station.note, "membership.ended", version=_version(current)))
         self._late_replies = LateReplies(is_awaited=self._borrower.awaits, take=self._take_late)
 
     @property
@@ -101,10 +127,23 @@ class Node:
         """When ``TimerFired`` is due next."""
         return self._station.wake_ns
 
+    @property
+    def consortium(self) -> Consortium:
+        """The version of the trust file that this life works with."""
+        return self._station.consortium
+
     def handle(self, event: Event, now_ns: int) -> Effects:
         """Return what to do about an event; writes are durable before outputs leave."""
+        self._station.begin(now_ns)
+        self._take(event)
+        adopted = self._books.ledger.consortium
+        if adopted is not self._station.consortium:
+            restart = Restart(reason=f"trust file version {_version(adopted)}")
+            self._station.effects.outputs.append(restart)
+        return self._station.effects
+
+    def _take(self, event: Event) -> None:
         station = self._station
-        station.begin(now_ns)
         match event:
             case Asked():
                 self._asked(event)
@@ -122,7 +161,6 @@ class Node:
                     self._guarded(action)
             case _:
                 assert_never(event)
-        return station.effects
 
     def _guarded(self, step: Callable[[], None]) -> None:
         """Run a step that deals with what a peer said; its fault is noted, not ours."""
@@ -159,6 +197,9 @@ class Node:
                 self._provider.sign_lease(ask_id, asked.peer, request)
             case AskStatement() as request:
                 self._payer.sign_statement(ask_id, request)
+            case ProposeTrust(trust=trust):
+                self._books.propose_trust(trust)
+                self._station.answer(ask_id, Accepted())
             case other:
                 sentence = f"A node does not answer '{type(other).__name__}'; ask the hub."
                 raise PeerError("node.request.misplaced", sentence)
@@ -201,3 +242,7 @@ class Node:
         self._dispatcher.validate()
         self._logbook.validate()
         self._books.validate()
+
+
+def _version(consortium: Consortium) -> int:
+    return consortium.trust.version

@@ -126,6 +126,11 @@ class Station:
         self._next_id = 0
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
 
+    @property
+    def is_member(self) -> bool:
+        """Whether this enterprise is in the version of the trust file that this life works with."""
+        return self.consortium.has(self.me.enterprise)
+
     def begin(self, now_ns: int) -> None:
         """Start collecting the effects of one event; time never goes backwards."""
         self.now_ns = max(self.now_ns, now_ns)

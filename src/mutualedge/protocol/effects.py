@@ -95,7 +95,16 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[tuple[str, str | int], ...] = ()
 
 
-Output = Ask | Answer | Order | Note
+class Restart(msgspec.Struct, frozen=True, kw_only=True):
+    """Make the core anew from its rows, as after a crash; the last output of its decision.
+
+    ``reason`` tells an operator why.
+    """
+
+    reason: str
+
+
+Output = Ask | Answer | Order | Note | Restart
 
 
 class Effects(msgspec.Struct):

@@ -66,9 +66,14 @@ class LeaseSigned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class OpenSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """Message 1 of the handshake with the runner that will serve a lease."""
+    """Message 1 of the handshake with the runner that will serve a lease.
+
+    ``trust_version`` is that of the sender's trust file: the handshake only succeeds with a runner
+    that believes the very same, and the provider can say so in plain words.
+    """
 
     lease: HexLeaseId
+    trust_version: PositiveCount
     nonce: Bytes32
     message: Handshake
 
@@ -234,6 +239,12 @@ class SubmitCountersignatures(
     countersignatures: Annotated[tuple[Envelope, ...], msgspec.Meta(max_length=BLOCKS_MAX)]
 
 
+class ProposeTrust(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """Have the ledger adopt this trust file; the members' signatures on it are the authority."""
+
+    trust: Envelope
+
+
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
     """Received and durable."""
 
@@ -289,6 +300,7 @@ Request = (
     | SubmitCommands
     | AskBlocks
     | SubmitCountersignatures
+    | ProposeTrust
     | Reading
 )
 Reply = (
