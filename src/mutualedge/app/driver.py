@@ -227,6 +227,7 @@ class Driver:
                 self._ports.note(output)
             case Restart(reason=reason):
                 self._restart_reason = reason
+                self._ports.note(Note(name="core.restarted", fields=(("reason", reason),)))
             case _:
                 assert_never(output)
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +38,7 @@ from mutualedge.app.bus import (
     serve_partners,
 )
 from mutualedge.app.devices import DEVICE_USER
-from mutualedge.app.driver import Driver, Ports
+from mutualedge.app.driver import Driver, Ports, Restarting
 from mutualedge.app.files import STORE_FILE, HubFile, NodeFile, TlsText, read_process_file
 from mutualedge.app.options import (
     BorrowingSettings,
@@ -124,6 +125,41 @@ def _no_runner(order: Order) -> None:
     raise AssertionError(sentence)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Site:
+    """What a process keeps while its core is made anew: rows, clock, and where notes go.
+
+    ``flags`` are the settings that win over those in its folder, which are read each time.
+    """
+
+    folder: Path
+    flags: Sequence[str]
+    store: SqliteStore
+    clock_ns: Callable[[], int]
+    note: Callable[[Note], None]
+
+    def ports(self, bus: NatsBus, order: Callable[[Order], None]) -> Ports:
+        """Return what a driver performs effects on."""
+        return Ports(
+            store=self.store, bus=bus, order=order, note=self.note, clock_ns=self.clock_ns
+        )
+
+
+def _open_site(folder: Path, flags: Sequence[str], stack: AsyncExitStack) -> _Site:
+    clock_ns = steady_clock()
+    store = stack.enter_context(SqliteStore(folder / STORE_FILE))
+    note = _noter(clock_ns)
+    return _Site(folder=folder, flags=flags, store=store, clock_ns=clock_ns, note=note)
+
+
+async def _until_restarting(serving: Awaitable[None]) -> None:
+    """Serve until the core asks to be made anew; any other end is raised."""
+    try:
+        await serving
+    except* Restarting:
+        pass  # it said why before it ended
+
+
 async def run_hub(folder: Path, flags: Sequence[str] = ()) -> None:
     """Serve ledger and witness of a consortium until told to stop.
 
@@ -134,14 +170,22 @@ async def run_hub(folder: Path, flags: Sequence[str] = ()) -> None:
     Raises:
         UsageError: The folder's file, store or port cannot be used.
     """
-    told = read_process_file(folder, HubFile)
-    options = read_options(folder, HubOptions, flags)
-    clock_ns = steady_clock()
-    note = _noter(clock_ns)
+    read_process_file(folder, HubFile)
+    read_options(folder, HubOptions, flags)
     async with AsyncExitStack() as stack:
-        store = stack.enter_context(SqliteStore(folder / STORE_FILE))
-        with _restoring(folder):
-            hub = _hub(told, store)
+        site = _open_site(folder, flags, stack)
+        while True:
+            await _until_restarting(_serve_hub(site))
+
+
+async def _serve_hub(site: _Site) -> None:
+    """Serve until the core asks to be made anew: then members' accounts on the bus are others."""
+    folder, note = site.folder, site.note
+    told = read_process_file(folder, HubFile)
+    options = read_options(folder, HubOptions, site.flags)
+    with _restoring(folder):
+        hub = _hub(told, site.store)
+    async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(
             await start_server(
                 _hub_server(told, options),
@@ -152,10 +196,7 @@ async def run_hub(folder: Path, flags: Sequence[str] = ()) -> None:
         login = TokenLogin(token=told.client_token, key=Nkey(Role.USER, told.client_seed))
         connecting = connect(server.client_url, login, name="hub", report=_reporter(note))
         client = await stack.enter_async_context(await _while_up(server, connecting))
-        ports = Ports(
-            store=store, bus=NatsBus(client), order=_no_runner, note=note, clock_ns=clock_ns
-        )
-        driver = Driver(hub, ports)
+        driver = Driver(hub, site.ports(NatsBus(client), _no_runner))
         await serve_partners(client, driver, told.names)
         async with asyncio.TaskGroup() as running:
             running.create_task(_watch_bus(server))
@@ -227,6 +268,8 @@ def _reporter(note: Callable[[Note], None]) -> Callable[[str, str], None]:
 async def run_node(folder: Path, flags: Sequence[str] = ()) -> None:
     """Serve one enterprise: its devices, its partners, its runner, until told to stop.
 
+    Its NATS server stays while the core is made anew, so that its devices stay connected.
+
     Args:
         folder: Its own.
         flags: Settings that win over its file.
@@ -236,12 +279,9 @@ async def run_node(folder: Path, flags: Sequence[str] = ()) -> None:
     """
     told = read_process_file(folder, NodeFile)
     options = read_options(folder, NodeOptions, flags)
-    clock_ns = steady_clock()
-    note = _noter(clock_ns)
     async with AsyncExitStack() as stack:
-        store = stack.enter_context(SqliteStore(folder / STORE_FILE))
-        with _restoring(folder):
-            node = restore_node(told, options, store, clock_ns())
+        site = _open_site(folder, flags, stack)
+        node = _restored_node(told, options, site)
         server = await stack.enter_async_context(
             await start_server(
                 enterprise_server(told, options),
@@ -249,17 +289,24 @@ async def run_node(folder: Path, flags: Sequence[str] = ()) -> None:
                 binary=_binary(options.network.nats_server),
             )
         )
-        connecting = connect_node(told, server.client_url, _reporter(note))
+        while True:
+            await _until_restarting(_serve_node(site, server, told, node))
+            told = read_process_file(folder, NodeFile)
+            node = _restored_node(told, read_options(folder, NodeOptions, flags), site)
+
+
+def _restored_node(told: NodeFile, options: NodeOptions, site: _Site) -> Node:
+    with _restoring(site.folder):
+        return restore_node(told, options, site.store, site.clock_ns())
+
+
+async def _serve_node(site: _Site, server: NatsServer, told: NodeFile, node: Node) -> None:
+    """Serve until the core asks to be made anew; its runner believes one trust file for life."""
+    async with AsyncExitStack() as stack:
+        connecting = connect_node(told, server.client_url, _reporter(site.note))
         connections = await _while_up(server, stack.enter_async_context(connecting))
-        link = RunnerLink(told.platform, told.trust, note)
-        ports = Ports(
-            store=store,
-            bus=NatsBus(connections.partners),
-            order=link.order,
-            note=note,
-            clock_ns=clock_ns,
-        )
-        driver = Driver(node, ports)
+        link = RunnerLink(told.platform, node.consortium.envelope, site.note)
+        driver = Driver(node, site.ports(NatsBus(connections.partners), link.order))
         await serve_partners(connections.partners, driver, told.names)
         await serve_devices(connections.devices, driver)
         async with asyncio.TaskGroup() as running:
@@ -269,7 +316,7 @@ async def run_node(folder: Path, flags: Sequence[str] = ()) -> None:
             running.create_task(link.run(driver.post))
             running.create_task(driver.run())
             settle_memory()
-            write_ready(folder, server.client_url)
+            write_ready(site.folder, server.client_url)
 
 
 def enterprise_server(told: NodeFile, options: NodeOptions) -> EnterpriseServer:
