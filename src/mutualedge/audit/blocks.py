@@ -1,54 +1,28 @@
-"""Step 9: blocks in an unbroken chain, countersigned, and replayed command by command."""
+"""Step 9, first half: blocks in an unbroken chain, and who countersigned each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mutualedge.audit.books import Books, Refused
 from mutualedge.audit.bundle import BlockItem
-from mutualedge.audit.case import Case
-from mutualedge.audit.documents import DocumentDesk, position_of
-from mutualedge.audit.envelopes import (
-    check_signatures,
-    check_signed_by_all,
-    parse_document,
-    parse_payload,
-)
-from mutualedge.audit.report import LEDGER_WRITER, UNKNOWN
-from mutualedge.audit.terms import LeaseTerms
-from mutualedge.errors import MutualEdgeError
-from mutualedge.ledger import (
-    Block,
-    Claim,
-    Close,
-    Command,
-    Countersignature,
-    OpenLease,
-    Outcome,
-    Settle,
-)
-from mutualedge.market import Commitment
-from mutualedge.meter import RecordBatch, Statement, Voucher
-from mutualedge.model import (
-    ZERO_DIGEST,
-    Digest,
-    EnterpriseId,
-    HexLeaseId,
-    LeaseId,
-    Microcredits,
-    parse_instant,
-)
-from mutualedge.signing import Envelope, key_id_of, verify_record
+from mutualedge.audit.envelopes import check_signatures, check_signed_by_all, parse_payload
+from mutualedge.audit.lineage import Lineage
+from mutualedge.audit.report import LEDGER_WRITER, UNKNOWN, Findings
+from mutualedge.identity import Consortium
+from mutualedge.ledger import Block, Countersignature
+from mutualedge.model import ZERO_DIGEST, Digest
+from mutualedge.signing import Envelope, key_id_of
 
 _LEDGER = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedBlock:
-    """A block that the writer signed, and where it stands."""
+    """A block that the writer signed, who countersigned it, and where it stands."""
 
     line: int
     digest: Digest
     block: Block
+    countersignatures: tuple[Envelope, ...]
 
     @property
     def subject(self) -> str:
@@ -56,61 +30,31 @@ class SignedBlock:
         return f"block {self.block.height}"
 
 
-class LedgerJudge:
-    """Checks and replays the ledger; what its commands carry is filed as evidence of the case."""
+class BlockJudge:
+    """Makes one chain of the blocks given, and finds the versions of the trust file in it.
 
-    def __init__(self, case: Case, desk: DocumentDesk) -> None:
-        """Take a case whose agreements are filed."""
-        self._case = case
-        self._desk = desk
-        self._books = Books(case.consortium)
-        self._answered: dict[tuple[EnterpriseId, str], tuple[Digest, Outcome]] = {}
-        self._given_count = 0
-        self.block_count = 0
+    Attributes:
+        given_count: Blocks in the bundle.
+        chain: Those from height 1 on, as far as they are one chain without a gap.
+        lineage: The trust file's versions.
+    """
 
-    @property
-    def settled_microcredits(self) -> int:
-        """Posted over all leases, from requesters to providers."""
-        return sum(each.posted_microcredits for each in self._books.leases.values())
-
-    @property
-    def sum_microcredits(self) -> int:
-        """All members' balances added."""
-        members = self._case.consortium.members
-        return sum(self._books.balance_microcredits(each.enterprise) for each in members)
+    def __init__(self, founding: Consortium, findings: Findings) -> None:
+        """Take the trust file that holds from the first block on."""
+        self._findings = findings
+        self.given_count = 0
+        self.chain: list[SignedBlock] = []
+        self.lineage = Lineage(founding)
 
     def judge(self, items: Sequence[tuple[int, BlockItem]]) -> None:
-        """Replay all blocks, whatever order they stand in."""
-        self._given_count = len(items)
+        """Take all blocks, whatever order they stand in."""
+        self.given_count = len(items)
         signed = [each for line, item in items if (each := self._verify(line, item)) is not None]
         signed.sort(key=lambda each: each.block.height)
-        for each in self._unforked(signed):
-            self._replay(each)
-            self.block_count += 1
-        if self.sum_microcredits:
-            sentence = f"All balances add up to {self.sum_microcredits} instead of zero."
-            self._case.findings.add(
-                "ledger.zero-sum", sentence, step=_LEDGER, subject="ledger", culprit=LEDGER_WRITER
-            )
-
-    def check_settlements(self) -> None:
-        """Each statement of the case was settled, each lease opened here has its agreement."""
-        if not self._given_count:
-            sentence = "No ledger block is in the bundle; nothing shows that anything settled."
-            self._case.findings.add("missing.block", sentence, step=_LEDGER, subject="block 1")
-        for lease_id, statements in self._case.statements.items():
-            lease = self._books.leases.get(lease_id)
-            if lease is None or lease.statement != statements[0].digest:
-                sentence = "Both sides signed this statement; no block of the bundle settles it."
-                self._case.findings.add(
-                    "missing.settlement",
-                    sentence,
-                    step=_LEDGER,
-                    line=statements[0].line,
-                    subject=lease_id,
-                )
-
-    # --- the chain of blocks
+        self.chain = self._unforked(signed)
+        self.lineage.follow(each.block for each in self.chain)
+        for each in signed:
+            self._count_countersigners(each)
 
     def _verify(self, line: int, item: BlockItem) -> SignedBlock | None:
         block = parse_payload(item.block, Block)
@@ -118,19 +62,23 @@ class LedgerJudge:
             self._add("ledger.malformed", block, line, "block")
             return None
         subject = f"block {block.height}"
-        writer = self._case.consortium.trust.writer_key
+        writer = self.lineage.latest.trust.writer_key
         if (flaw := check_signed_by_all(item.block, writer)) is not None:
             self._add("ledger.signature", flaw, line, subject)
             return None
-        signed = SignedBlock(line=line, digest=item.block.payload_digest, block=block)
-        self._count_countersigners(signed, item.countersignatures)
-        return signed
+        return SignedBlock(
+            line=line,
+            digest=item.block.payload_digest,
+            block=block,
+            countersignatures=item.countersignatures,
+        )
 
-    def _count_countersigners(self, signed: SignedBlock, words: tuple[Envelope, ...]) -> None:
-        members = self._case.consortium.members
+    def _count_countersigners(self, signed: SignedBlock) -> None:
+        """Count by the trust file that holds for this block, whatever came later."""
+        members = self.lineage.at(signed.block.height).members
         keys = {key_id_of(each.settlement_key): each.settlement_key for each in members}
         signers: list[str] = []
-        for envelope in words:
+        for envelope in signed.countersignatures:
             word = parse_payload(envelope, Countersignature)
             if isinstance(word, str):
                 self._add("ledger.countersignature", word, signed.line, signed.subject)
@@ -182,133 +130,9 @@ class LedgerJudge:
             sentence = f"The block's time {block.block.time} is before {before.block.time}."
             self._add("ledger.time", sentence, block.line, block.subject, LEDGER_WRITER)
 
-    # --- the commands of a block
-
-    def _replay(self, signed: SignedBlock) -> None:
-        block = signed.block
-        try:
-            now_ns = parse_instant(block.time)
-        except MutualEdgeError as error:
-            self._blame(signed, "ledger.time", error.sentence)
-            return
-        self._books.sweep(now_ns)
-        if len(block.commands) != len(block.outcomes):
-            sentence = f"{len(block.commands)} commands have {len(block.outcomes)} outcomes."
-            self._blame(signed, "ledger.outcomes", sentence)
-            return
-        for number, (envelope, outcome) in enumerate(
-            zip(block.commands, block.outcomes, strict=True), start=1
-        ):
-            self._replay_command(signed, number, envelope, outcome, now_ns)
-
-    def _replay_command(
-        self, signed: SignedBlock, number: int, envelope: Envelope, outcome: Outcome, now_ns: int
-    ) -> None:
-        command = self._verify_command(envelope)
-        if isinstance(command, str):
-            sentence = f"Command {number} is no member's: {command}"
-            self._blame(signed, "ledger.command", sentence)
-            return
-        key = (command.enterprise, command.id)
-        digest, before = self._answered.setdefault(key, (envelope.payload_digest, outcome))
-        if before is not outcome:
-            self._check_repeat(signed, number, digest == envelope.payload_digest, before, outcome)
-            return
-        if outcome.height != signed.block.height or outcome.id != command.id:
-            sentence = f"The outcome of command {number} belongs to another command or block."
-            self._blame(signed, "ledger.outcomes", sentence)
-        try:
-            self._books.run(command, now_ns)
-        except Refused as refusal:
-            if outcome.is_done:
-                sentence = f"Command {number} was carried out, although {refusal.sentence}."
-                self._blame(signed, f"ledger.{refusal.reason}", sentence)
-            return
-        if outcome.is_done:
-            self._file(command, signed)
-            return
-        sentence = f"Command {number} was refused ({outcome.code}), although the rules allow it."
-        self._blame(signed, "ledger.refused-wrongly", sentence)
-
-    def _check_repeat(
-        self, signed: SignedBlock, number: int, is_same: bool, before: Outcome, outcome: Outcome
-    ) -> None:
-        """A command that comes again gets its first answer; its id serves no other command."""
-        if outcome != before if is_same else outcome.is_done:
-            sentence = f"Command {number} repeats an id and was answered as if it were new."
-            self._blame(signed, "ledger.command-repeated", sentence)
-
-    def _verify_command(self, envelope: Envelope) -> Command | str:
-        claimed = parse_document(envelope.payload, Command)
-        if isinstance(claimed, str):
-            return claimed
-        try:
-            key = self._case.consortium.member(claimed.enterprise).settlement_key
-            return verify_record(envelope, Command, key)
-        except MutualEdgeError as error:
-            return error.sentence
-
-    def _file(self, command: Command, signed: SignedBlock) -> None:
-        """File what a command that took effect rests on, to be held against the records."""
-        match command.action:
-            case OpenLease(commitment=envelope):
-                commitment = parse_document(envelope.payload, Commitment)
-                assert not isinstance(commitment, str), "the books read it before"
-                self._check_commitment(commitment, signed)
-            case Settle(statement=envelope):
-                statement = parse_document(envelope.payload, Statement)
-                assert not isinstance(statement, str), "the books read it before"
-                if statement.lease in self._case.terms:
-                    self._desk.file_statement(envelope, statement, signed.line)
-            case Claim(vouchers=vouchers, batches=batches):
-                self._file_words(signed, vouchers, Voucher)
-                self._file_words(signed, batches, RecordBatch)
-            case Close(vouchers=vouchers):
-                self._file_words(signed, vouchers, Voucher)
-            case _:
-                pass
-
-    def _file_words(
-        self,
-        signed: SignedBlock,
-        envelopes: tuple[Envelope, ...],
-        kind: type[Voucher] | type[RecordBatch],
-    ) -> None:
-        for envelope in envelopes:
-            word: Voucher | RecordBatch | str = parse_document(envelope.payload, kind)
-            assert not isinstance(word, str), "the books read it before"
-            if word.lease in self._case.terms:
-                self._case.add_word(position_of(word, signed.line))
-
-    def _check_commitment(self, commitment: Commitment, signed: SignedBlock) -> None:
-        """What the ledger was told of a lease is what its agreement comes to."""
-        terms = self._case.terms.get(LeaseId(commitment.lease))
-        if terms is None:
-            sentence = "A lease was opened here whose agreement is not a line of the bundle."
-            self._add("missing.agreement", sentence, signed.line, commitment.lease)
-        elif commitment != _commitment_of(commitment.lease, terms):
-            sentence = "Both sides told the ledger other terms than stand in their agreement."
-            self._add("ledger.commitment", sentence, signed.line, commitment.lease)
-
-    def _blame(self, signed: SignedBlock, rule: str, sentence: str) -> None:
-        self._add(rule, sentence, signed.line, signed.subject, LEDGER_WRITER)
-
     def _add(
         self, rule: str, sentence: str, line: int, subject: str, culprit: str = UNKNOWN
     ) -> None:
-        self._case.findings.add(
+        self._findings.add(
             rule, sentence, step=_LEDGER, line=line, subject=subject, culprit=culprit
         )
-
-
-def _commitment_of(lease: HexLeaseId, terms: LeaseTerms) -> Commitment:
-    agreement = terms.agreement
-    return Commitment(
-        lease=lease,
-        requester=agreement.requester,
-        provider=agreement.provider,
-        ends=agreement.ends,
-        dispute_window_ms=agreement.dispute_window_ms,
-        cost_max_microcredits=Microcredits(terms.cost_max_microcredits),
-        exposure_microcredits=Microcredits(terms.exposure_microcredits),
-    )

@@ -9,8 +9,17 @@ from dataclasses import dataclass, replace
 from typing import TypeVar, assert_never
 
 from mutualedge.errors import MutualEdgeError
-from mutualedge.identity import Consortium
-from mutualedge.ledger import Claim, Close, Command, Contradict, OpenLease, SetLimit, Settle
+from mutualedge.identity import Consortium, leavers, verify_successor
+from mutualedge.ledger import (
+    AdoptTrust,
+    Claim,
+    Close,
+    Command,
+    Contradict,
+    OpenLease,
+    SetLimit,
+    Settle,
+)
 from mutualedge.market import Commitment
 from mutualedge.meter import RecordBatch, Statement, Voucher
 from mutualedge.model import (
@@ -92,9 +101,10 @@ class LeaseBook:
 class Books:
     """Credit lines and leases, changed by one command after another."""
 
-    def __init__(self, consortium: Consortium) -> None:
-        """Start before the first block."""
-        self._consortium = consortium
+    def __init__(self, founding: Consortium) -> None:
+        """Start before the first block, with the trust file that holds from it on."""
+        self.consortium = founding
+        self._following: Consortium | None = None
         self.leases: dict[LeaseId, LeaseBook] = {}
         self._unresolved: dict[LeaseId, None] = {}
         self._lines: dict[tuple[EnterpriseId, EnterpriseId], CreditLine] = {}
@@ -107,7 +117,8 @@ class Books:
         )
 
     def sweep(self, now_ns: int) -> None:
-        """Resolve what fell due before a block's commands, earliest first."""
+        """Begin a block: the version adopted in the last one holds; what fell due is resolved."""
+        self.consortium, self._following = self._following or self.consortium, None
         due = sorted((self.leases[each].due_ns, each) for each in self._unresolved)
         for due_ns, lease_id in due[:SWEEP_MAX]:
             if due_ns <= now_ns:
@@ -133,8 +144,25 @@ class Books:
                 self._contradict(action, caller, now_ns)
             case SetLimit():
                 self._set_limit(action, caller)
+            case AdoptTrust():
+                self._adopt(action)
             case _:
                 assert_never(action)
+
+    # --- who is in
+
+    def _adopt(self, action: AdoptTrust) -> None:
+        """From the next block on these members command; who leaves has nothing open."""
+        try:
+            adopted = verify_successor(action.trust, self.consortium)
+        except MutualEdgeError as error:
+            raise Refused("trust", f"its trust file follows no version: {error}") from error
+        _refuse_if(self._following is not None, "trust-twice")
+        waiting = [self.leases[each] for each in self._unresolved]
+        for name in leavers(self.consortium, adopted):
+            is_open = any(name in {each.requester, each.provider} for each in waiting)
+            _refuse_if(is_open, "removal")
+        self._following = adopted
 
     # --- two-sided life
 
@@ -145,6 +173,7 @@ class Books:
         settles_until_ns = ends_ns + terms.dispute_window_ms * NS_PER_MS
         _refuse_if(caller not in {terms.requester, terms.provider}, "not-party")
         _refuse_if(lease_id in self.leases, "opened-twice")
+        _refuse_if(self._leaves(terms.requester) or self._leaves(terms.provider), "leaving")
         _refuse_if(ends_ns <= now_ns, "opened-late")
         _refuse_if(ends_ns - now_ns > LEASE_AHEAD_NS_MAX, "opened-too-far")
         _refuse_if(terms.dispute_window_ms > DISPUTE_WINDOW_MS_MAX, "dispute-window")
@@ -159,6 +188,9 @@ class Books:
             status="open",
             held_microcredits=terms.cost_max_microcredits,
         )
+
+    def _leaves(self, enterprise: EnterpriseId) -> bool:
+        return self._following is not None and not self._following.has(enterprise)
 
     def _settle(self, action: Settle, caller: EnterpriseId, now_ns: int) -> None:
         statement = _signed(action.statement, Statement)
@@ -334,7 +366,7 @@ class Books:
 
     def _keys(self, *enterprises: EnterpriseId) -> list[bytes]:
         try:
-            return [self._consortium.member(each).settlement_key for each in enterprises]
+            return [self.consortium.member(each).settlement_key for each in enterprises]
         except MutualEdgeError as error:
             raise Refused("not-member", error.sentence) from error
 
@@ -404,6 +436,9 @@ _SENTENCES = {
     "overdrawn": "the requester's credit limit does not allow it",
     "account-full": "an account would overflow",
     "evidence": "a document in it is not this lease's, or twice, or not signed",
+    "trust-twice": "the block had adopted another trust file before",
+    "removal": "a member that it removes was a party to an unresolved lease",
+    "leaving": "one of the two leaves the consortium with this block",
     "limit-self": "an enterprise cannot lend to itself",
 }
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from mutualedge.audit.chains import Chain, UsageBook
+from mutualedge.audit.lineage import Lineage
 from mutualedge.audit.logs import LogEvidence
 from mutualedge.audit.report import UNKNOWN, Findings
 from mutualedge.audit.terms import Attested, LeaseTerms, Position
@@ -32,7 +33,7 @@ class Case:
         meters: Those of each lease about which something was signed.
     """
 
-    consortium: Consortium
+    lineage: Lineage
     findings: Findings
     usage: UsageBook
     logs: dict[EnterpriseId, LogEvidence]
@@ -41,6 +42,11 @@ class Case:
     words: dict[tuple[LeaseId, KeyId], list[Position]] = field(default_factory=dict)
     meters: dict[LeaseId, list[KeyId]] = field(default_factory=dict)
     statements: dict[LeaseId, list[SignedStatement]] = field(default_factory=dict)
+
+    @property
+    def consortium(self) -> Consortium:
+        """The last version of the trust file; its ``card`` knows members of every version."""
+        return self.lineage.latest
 
     def add_word(self, word: Position) -> None:
         """File one signed position."""

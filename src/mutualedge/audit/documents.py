@@ -135,7 +135,7 @@ class DocumentDesk:
         """Return who must sign; without an agreement at least some member must have."""
         terms = self._case.terms.get(LeaseId(lease))
         if terms is None:
-            members = self._case.consortium.members
+            members = self._case.consortium.everyone
             keys = {key_id_of(each.settlement_key): each.settlement_key for each in members}
             flaw = check_signatures(envelope, keys)
             if flaw is not None:
@@ -147,8 +147,8 @@ class DocumentDesk:
 
     def _flaw_of_parties(self, agreement: Agreement) -> str | None:
         try:
-            self._case.consortium.member(agreement.requester)
-            provider = self._case.consortium.member(agreement.provider)
+            self._case.consortium.card(agreement.requester)
+            provider = self._case.consortium.card(agreement.provider)
         except MutualEdgeError as error:
             return error.sentence
         if provider.node != agreement.node:
@@ -156,7 +156,7 @@ class DocumentDesk:
         return None
 
     def _settlement_key(self, enterprise: EnterpriseId) -> bytes:
-        return self._case.consortium.member(enterprise).settlement_key
+        return self._case.consortium.card(enterprise).settlement_key
 
     def _flaw(self, rule: str, sentence: str, step: int, line: int, subject: str) -> None:
         self._case.findings.add(

@@ -81,7 +81,7 @@ class LogEvidence:
 
 
 class LogJudge:
-    """Judges one log at a time against the members' keys."""
+    """Judges one log at a time against the keys of whoever was a member."""
 
     def __init__(self, consortium: Consortium, findings: Findings) -> None:
         """Take whose keys count."""
@@ -92,7 +92,7 @@ class LogJudge:
     def judge(self, log: LogEvidence) -> None:
         """Run the three steps on one log and set how far it is proved."""
         try:
-            member = self._consortium.member(log.owner)
+            member = self._consortium.card(log.owner)
         except MutualEdgeError as error:
             late = [line for _, line in log.early.values()]
             line = min([*log.lines, *late, *(line for line, _ in log.notes)])
@@ -159,7 +159,7 @@ class LogJudge:
                 algorithm=NoteAlgorithm.COSIGNATURE_V1,
             ),
         )
-        for member in self._consortium.members:
+        for member in self._consortium.everyone:
             yield (
                 member.enterprise,
                 NoteVerifier(

@@ -1,12 +1,19 @@
 """Step 5, evidence: the key that measured was born inside a runner that was appraised."""
 
-from mutualedge.attest import MeterAttestation, Placement, appraise
+from mutualedge.attest import (
+    MeterAttestation,
+    Placement,
+    appraise,
+    report_data,
+    verify_sgx_quote,
+)
 from mutualedge.audit.case import Case
 from mutualedge.audit.endorsements import check_certification, check_collateral
 from mutualedge.audit.envelopes import check_signed_by_all, parse_document, parse_payload
 from mutualedge.audit.report import UNKNOWN
 from mutualedge.audit.terms import Attested, LeaseTerms
 from mutualedge.errors import MutualEdgeError
+from mutualedge.identity import Consortium
 from mutualedge.model import NS_PER_S, AssuranceLevel, LeaseId, parse_instant
 from mutualedge.signing import Envelope, digest_of, key_id_of
 
@@ -59,7 +66,7 @@ class AttestationDesk:
     def _flaw_of_placement(
         self, envelope: Envelope, placement: Placement, terms: LeaseTerms
     ) -> str | None:
-        provider = self._case.consortium.member(terms.agreement.provider)
+        provider = self._case.consortium.card(terms.agreement.provider)
         if placement.node != provider.node:
             return f"It places the runner on '{placement.node}', not on '{provider.node}'."
         return check_signed_by_all(envelope, provider.node_key)
@@ -91,12 +98,34 @@ class AttestationDesk:
             self._flaw("attestation.endorsements", flaw, line, subject)
             return None
         try:
-            appraisal = appraise(attestation, self._case.consortium, terms.agreement, lease, at_ns)
+            consortium = self._made_for(attestation, terms, at_ns)
+            appraisal = appraise(attestation, consortium, terms.agreement, lease, at_ns)
         except MutualEdgeError as error:
             sentence = f"{error.sentence} ({error.code})"
             self._flaw("attestation.evidence", sentence, line, subject)
             return None
         return appraisal.assurance
+
+    def _made_for(self, attestation: MeterAttestation, terms: LeaseTerms, at_ns: int) -> Consortium:
+        """Return the version of the trust file that the evidence names, else the last one.
+
+        Raises:
+            AttestationFailed: There is no quote to read it from.
+        """
+        *earlier, latest = self._case.lineage.versions
+        if not earlier:
+            return latest
+        root = latest.trust.attestation_root
+        claims = verify_sgx_quote(
+            attestation.evidence, attestation.collateral, root, at_ns // NS_PER_S
+        )
+        provider = terms.agreement.provider
+        named = (
+            each
+            for each in (*earlier, latest)
+            if each.has(provider) and _bound(attestation, each) == claims.report_data
+        )
+        return next(named, latest)
 
     def _flaw(
         self, rule: str, sentence: str, line: int, subject: str, culprit: str = UNKNOWN
@@ -104,3 +133,13 @@ class AttestationDesk:
         self._case.findings.add(
             rule, sentence, step=_RECORD, line=line, subject=subject, culprit=culprit
         )
+
+
+def _bound(attestation: MeterAttestation, consortium: Consortium) -> bytes:
+    return report_data(
+        backend=attestation.backend,
+        trust_digest=consortium.digest,
+        handshake=attestation.handshake,
+        bundle_digest=attestation.function,
+        meter_key=attestation.meter_key,
+    )

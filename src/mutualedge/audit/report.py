@@ -99,6 +99,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         status: ``violated`` if anything contradicts, else ``incomplete`` if anything is absent.
+        trust_version: Of the last version of the trust file that the blocks adopted; 1 if none
+            did, 0 without a trust file.
+        trust_digest: Digest of that version.
         assurance: Levels that the evidence behind the meter keys reached, weakest first.
         findings: Contradictions first, then what is absent, each in order of lines.
         findings_omitted: Findings beyond ``FINDINGS_MAX``.
@@ -107,6 +110,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     status: Verdict
     consortium: str
+    trust_version: int
     trust_digest: str
     counts: Counts
     assurance: tuple[AssuranceLevel, ...]
@@ -190,7 +194,9 @@ def worst(verdicts: list[Verdict]) -> Verdict:
 def render_text(report: Report) -> str:
     """Return the report for a terminal, at most a screen when everything is proved."""
     counts = report.counts
-    trust = report.trust_digest[:16] or "none"
+    trust = f"{report.trust_digest[:16]} (version {report.trust_version})"
+    if not report.trust_version:
+        trust = "none"
     lines = [
         f"{report.status.upper()}: consortium '{report.consortium}', trust file {trust}",
         f"  {counts.lines} lines: {counts.records} records under {counts.leases} leases",

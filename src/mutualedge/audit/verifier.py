@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from mutualedge.audit.blocks import LedgerJudge
+from mutualedge.audit.blocks import BlockJudge
 from mutualedge.audit.bundle import (
     AgreementItem,
     AttestationItem,
@@ -24,6 +24,8 @@ from mutualedge.audit.case import Case
 from mutualedge.audit.chains import UsageBook
 from mutualedge.audit.documents import DocumentDesk
 from mutualedge.audit.envelopes import check_signatures, parse_document
+from mutualedge.audit.ledger import LedgerJudge
+from mutualedge.audit.lineage import Lineage
 from mutualedge.audit.logs import LogEvidence, LogJudge
 from mutualedge.audit.money import MoneyJudge
 from mutualedge.audit.placements import AttestationDesk
@@ -48,19 +50,24 @@ def verify_bundle(lines: Iterable[bytes], *, trust_digest: Digest | None = None)
 
     Args:
         lines: The file's lines, newline included, as a file opened in binary mode yields them.
-        trust_digest: SHA-256 of the trust file's payload that the auditor knows from elsewhere.
-            Without it the bundle is judged by the members it names itself.
+        trust_digest: SHA-256 of the payload of a trust file, of whatever version, that the auditor
+            knows from elsewhere. Without it the bundle is judged by the members it names itself.
     """
     findings = Findings()
     reader = BundleReader(lines, findings)
     gathered = Gathered(findings=findings)
     for line, item in reader.items():
         gathered.take(line, item)
-    consortium = _judge_trust(gathered, reader.header, trust_digest)
-    if consortium is None:
+    founding = _judge_trust(gathered, reader.header)
+    if founding is None:
         return _report_without_trust(gathered, reader)
-    case = Case(consortium=consortium, findings=findings, usage=gathered.usage, logs=gathered.logs)
-    return _judge(case, gathered, reader)
+    blocks = BlockJudge(founding, findings)
+    blocks.judge(gathered.blocks)
+    lineage = blocks.lineage
+    if trust_digest is not None:
+        _check_pin(findings, lineage, trust_digest, gathered.trust[0][0])
+    case = Case(lineage=lineage, findings=findings, usage=gathered.usage, logs=gathered.logs)
+    return _judge(case, gathered, reader, blocks)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,10 +138,8 @@ class Gathered:
         self.usage.add(item.log, record, digest, line=line, index=item.index)
 
 
-def _judge_trust(
-    gathered: Gathered, header: HeaderItem | None, trust_digest: Digest | None
-) -> Consortium | None:
-    """Step 1: one trust file, signed by the members' quorum, the one the auditor expects."""
+def _judge_trust(gathered: Gathered, header: HeaderItem | None) -> Consortium | None:
+    """Step 1: one trust file, the founding one, signed by its members' quorum."""
     if not gathered.trust:
         sentence = "The bundle holds no trust file; nothing in it can be held against a key."
         gathered.findings.add("missing.trust", sentence, step=_FORM, subject="trust")
@@ -151,13 +156,24 @@ def _judge_trust(
         )
         return None
     _check_trust_form(gathered.findings, consortium, envelope, line)
-    if trust_digest is not None and envelope.payload_digest != trust_digest:
-        sentence = f"The trust file is {envelope.payload_digest}, not the pinned {trust_digest}."
-        gathered.findings.add("trust.pin", sentence, step=_FORM, line=line, subject="trust")
     if header is not None and header.consortium != consortium.trust.consortium:
         sentence = f"The header names '{header.consortium}', the trust file another consortium."
         gathered.findings.add("header.consortium", sentence, step=_FORM, line=1, subject="header")
     return consortium
+
+
+def _check_pin(findings: Findings, lineage: Lineage, pinned: Digest, line: int) -> None:
+    """Step 1: the trust file that the auditor expects is a version of this one.
+
+    Each version names the digest of the one before, so one that is known vouches for those.
+    """
+    if all(each.digest != pinned for each in lineage.versions):
+        latest = lineage.latest
+        sentence = (
+            f"No version of the trust file is the pinned {pinned}; "
+            f"the last, version {latest.trust.version}, is {latest.digest}."
+        )
+        findings.add("trust.pin", sentence, step=_FORM, line=line, subject="trust")
 
 
 def _check_trust_form(
@@ -170,7 +186,7 @@ def _check_trust_form(
         findings.add("trust.signature", flaw, step=_FORM, line=line, subject="trust")
 
 
-def _judge(case: Case, gathered: Gathered, reader: BundleReader) -> Report:
+def _judge(case: Case, gathered: Gathered, reader: BundleReader, blocks: BlockJudge) -> Report:
     """Run the steps in the order in which each rests on those before."""
     desk = DocumentDesk(case)
     for line, envelope in gathered.agreements:
@@ -179,8 +195,8 @@ def _judge(case: Case, gathered: Gathered, reader: BundleReader) -> Report:
     for line, raw in gathered.attestations:
         attestations.take(raw, line)
     _take_documents(desk, gathered)
-    ledger = LedgerJudge(case, desk)
-    ledger.judge(gathered.blocks)
+    ledger = LedgerJudge(case, desk, blocks)
+    ledger.judge()
     logs = LogJudge(case.consortium, case.findings)
     for log in case.logs.values():
         logs.judge(log)
@@ -193,7 +209,7 @@ def _judge(case: Case, gathered: Gathered, reader: BundleReader) -> Report:
         records=case.usage.record_count,
         records_unbatched=records.unbatched_count,
         leases=len(case.terms),
-        blocks=ledger.block_count,
+        blocks=len(blocks.chain),
         entries=sum(log.entry_count for log in case.logs.values()),
         cosignatures=logs.cosignature_count,
         settled_microcredits=ledger.settled_microcredits,
@@ -202,8 +218,11 @@ def _judge(case: Case, gathered: Gathered, reader: BundleReader) -> Report:
     return _report(
         case.findings,
         counts,
-        consortium=case.consortium.trust.consortium,
-        trust_digest=gathered.trust[0][1].payload_digest,
+        trust=_TrustSeen(
+            consortium=case.consortium.trust.consortium,
+            version=case.consortium.trust.version,
+            digest=case.consortium.digest,
+        ),
         assurance=_levels(case),
     )
 
@@ -240,23 +259,33 @@ def _report_without_trust(gathered: Gathered, reader: BundleReader) -> Report:
         sentence = "Not checked: without a valid trust file there are no keys to check against."
         gathered.findings.add("missing.trust", sentence, step=step, subject="trust")
     name = reader.header.consortium if reader.header else ""
-    return _report(gathered.findings, counts, consortium=name, trust_digest="", assurance=())
+    trust = _TrustSeen(consortium=name, version=0, digest="")
+    return _report(gathered.findings, counts, trust=trust, assurance=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TrustSeen:
+    """What the report says of the trust file."""
+
+    consortium: str
+    version: int
+    digest: str
 
 
 def _report(
     findings: Findings,
     counts: Counts,
     *,
-    consortium: str,
-    trust_digest: str,
+    trust: _TrustSeen,
     assurance: tuple[AssuranceLevel, ...],
 ) -> Report:
     """Step 10: everything that was found, in one value."""
     steps = findings.steps()
     return Report(
         status=worst([each.verdict for each in steps]),
-        consortium=consortium,
-        trust_digest=trust_digest,
+        consortium=trust.consortium,
+        trust_version=trust.version,
+        trust_digest=trust.digest,
         counts=counts,
         assurance=assurance,
         steps=steps,
