@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Iterable
 
-from mutualedge.app.driver import BATCH_MAX, Driver, Ports
+from mutualedge.app.driver import BATCH_MAX, Driver, Ports, Restarting
 from mutualedge.consortium import Hub
 from mutualedge.errors import PeerError
 from mutualedge.model import EnterpriseId
@@ -101,6 +101,8 @@ class DrivenProcess(Process):
             await driver.run()
         except* Struck:
             self._crash_soon()
+        except* Restarting:
+            self.restart()
 
     def crash(self, down_ns: int) -> None:
         """Die now: whatever was under way stays as it is, and nobody hears of it."""

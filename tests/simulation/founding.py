@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 
+import msgspec
+
 from mutualedge.adapters.tee_sim import (
     SimulatedPlatform,
     SimulatedRoot,
@@ -46,9 +48,10 @@ class Founded:
 
 
 @cache
-def found(names: tuple[str, ...]) -> Founded:
+def found(names: tuple[str, ...], joiners: tuple[str, ...] = ()) -> Founded:
+    """Return what these members found; the machines of those who join later are there already."""
     root = make_test_root("simulated", seed_of("root"), START_NS)
-    platforms = {name: _platform(root, name) for name in names}
+    platforms = {name: _platform(root, name) for name in (*names, *joiners)}
     writer, witness = SigningKey(seed_of("writer")), SigningKey(seed_of("hub-witness"))
     cards = tuple(_card(name) for name in sorted(names))
     trust = TrustFile(
@@ -63,7 +66,7 @@ def found(names: tuple[str, ...]) -> Founded:
         attestation_root=root.certificate,
         runner_measurements=(RUNNER_MEASUREMENT,),
     )
-    envelope = sign_record(trust, *(SigningKey(seed_of(name, "enterprise")) for name in names))
+    envelope = sign_record(trust, *map(enterprise_key, names))
     return Founded(
         trust=envelope,
         consortium=verify_trust(envelope),
@@ -71,6 +74,21 @@ def found(names: tuple[str, ...]) -> Founded:
         writer=writer,
         witness=witness,
     )
+
+
+def enterprise_key(name: str) -> SigningKey:
+    return SigningKey(seed_of(name, "enterprise"))
+
+
+def successor(before: Consortium, *names: str) -> Envelope:
+    """Return the next version of a trust file with these members, signed by all of those before."""
+    trust = msgspec.structs.replace(
+        before.trust,
+        version=before.trust.version + 1,
+        previous=before.digest,
+        members=tuple(_card(name) for name in sorted(names)),
+    )
+    return sign_record(trust, *(enterprise_key(each.enterprise) for each in before.members))
 
 
 def _platform(root: SimulatedRoot, name: str) -> SimulatedPlatform:
@@ -85,7 +103,7 @@ def _platform(root: SimulatedRoot, name: str) -> SimulatedPlatform:
 
 def _card(name: str) -> Envelope:
     keys = keys_of(name)
-    enterprise = SigningKey(seed_of(name, "enterprise"))
+    enterprise = enterprise_key(name)
     member = Member(
         enterprise=EnterpriseId(name),
         node=NodeId(f"{name}-1"),

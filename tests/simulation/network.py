@@ -84,7 +84,9 @@ class Network:
             back = encode_message(reply)
             self._carry(peer, sender.name, lambda: settle(parse_reply(back)))
 
-        self.processes[peer].ask(sender.name, parse_request(raw), answer)
+        process = self.processes.get(peer)
+        if process is not None:  # who was let in may not have started yet
+            process.ask(sender.name, parse_request(raw), answer)
 
     def _carry(self, source: str, target: str, arrive: Callable[[], None]) -> None:
         if self._schedule.strikes(self._faults.loss):

@@ -20,6 +20,7 @@ from mutualedge.protocol import (
     Output,
     Reply,
     Request,
+    Restart,
     RunnerAnswered,
     RunnerLost,
     RunnerOrder,
@@ -31,6 +32,7 @@ from mutualedge.runner import Runner
 from tests.simulation.schedule import Schedule
 from tests.simulation.world_store import MemoryStore
 
+RESTART_NS = NS_PER_S
 CRASH_POINTS = ("before commit", "after commit", "between outputs")
 
 OnReply = Callable[[Reply], None]
@@ -166,6 +168,13 @@ class Process:
             case Note():
                 self._schedule.counts.add(output.name)
                 self.notes.append(output)
+            case Restart():
+                self.restart()
+
+    def restart(self) -> None:
+        """Be made anew, as the core asked: at once, and otherwise as after a crash."""
+        self._schedule.counts.add("restarted")
+        self.crash(RESTART_NS)
 
     def _schedule_wake(self) -> None:
         assert self.core is not None

@@ -4,6 +4,7 @@ import gc
 import traceback
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Literal
 
 from tests.simulation.liars import LIES
 from tests.simulation.remembering import remembered_quotes
@@ -24,6 +25,9 @@ NEEDED = (
 
 INVOCATIONS_MIN = 1000
 
+CHANGES: dict[int, Literal["join", "leave"]] = {2: "leave", 4: "join", 5: "leave", 7: "join"}
+"""What changes about the members, by the last digit of a seed; the others tell of other days."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
@@ -37,11 +41,14 @@ class Result:
 
 
 def plan_of(seed: int) -> Plan:
-    """Return the plan of a seed: three to seven members, every second one with a liar."""
+    """Return the plan of a seed: three to seven members, every second one with a liar.
+
+    In two of ten somebody joins in the middle of the day, in two of ten somebody leaves.
+    """
     lies = tuple(LIES)
     lie = lies[seed // 2 % len(lies)] if seed % 2 else None
     members = 3 if seed % 20 else 4 + seed // 20 % 4
-    return Plan(seed=seed, members=members, lie=lie)
+    return Plan(seed=seed, members=members, lie=lie, change=CHANGES.get(seed % 10))
 
 
 def simulate(plan: Plan) -> Result:

@@ -1,7 +1,8 @@
 """A whole consortium for a day: hub, nodes, runners, devices, faults and (some) liars."""
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from mutualedge.app.export import bundle_lines, export_part
 from mutualedge.audit import verify_bundle
@@ -20,8 +21,9 @@ from mutualedge.protocol import Reading, ReadingScored, Refused, Reply
 from mutualedge.runner import Attester, Runner
 from mutualedge.signing import Entropy
 from tests.simulation.driven import DrivenProcess
-from tests.simulation.founding import Founded, found, keys_of, seed_of
+from tests.simulation.founding import Founded, found, keys_of, seed_of, successor
 from tests.simulation.liars import tell
+from tests.simulation.membership import Change, prepare
 from tests.simulation.network import Network
 from tests.simulation.processes import CRASH_POINTS, Boot, Process, RunnerProcess
 from tests.simulation.remembering import RememberingRuntime
@@ -62,6 +64,7 @@ class Plan:
     lie: str | None = None
     readings_a_day: int = READINGS_A_DAY
     credit_microcredits: int = CREDIT_MICROCREDITS
+    change: Literal["join", "leave"] | None = None
     is_driven: bool = False
     """Whether the product's driver performs the effects; slower, and nobody lies then."""
 
@@ -72,8 +75,12 @@ class World:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.schedule = Schedule(plan.seed)
-        self.names = NAMES[: plan.members]
-        self.founded: Founded = found(self.names)
+        self.names = founders = NAMES[: plan.members]
+        self.joiner = NAMES[plan.members] if plan.change == "join" else None
+        self.leaver = self.names[-1] if plan.change == "leave" else None
+        self._ring = (*founders, self.joiner) if self.joiner else founders
+        self._is_leaving = False
+        self.founded: Founded = found(founders, self._ring[plan.members :])
         self.network = Network(self.schedule, plan.faults)
         self.truth = Truth(self.schedule, is_quiet=plan.faults == QUIET)
         self.liar = self.truth.liar = self.names[0] if plan.lie is not None else None
@@ -82,8 +89,8 @@ class World:
         self._repeated: dict[InvocationId, None] = {}
         self._loop = VirtualLoop(self.schedule) if plan.is_driven else None
         self.hub = self._process("hub", self._boot_hub)
-        for index, name in enumerate(self.names):
-            self._add_node(index, name)
+        for index, name in enumerate(founders):
+            self._add_node(name, index * BURST_NS // plan.members)
         if plan.lie is not None and self.liar is not None:
             tell(plan.lie, self.network.processes[self.liar], self.founded, self.schedule)
 
@@ -108,7 +115,7 @@ class World:
             store=store,
         )
 
-    def _add_node(self, index: int, name: str) -> None:
+    def _add_node(self, name: str, offset_ns: int) -> None:
         process = self._process(name, lambda store, now_ns: self._boot_node(name, store, now_ns))
         runner = RunnerProcess(
             process,
@@ -119,22 +126,51 @@ class World:
         )
         self.truth.watch(name, process, runner)
         for device in range(-(-self.plan.readings_a_day // (60 * len(self.names)))):
-            start_ns = START_NS + 60 * NS_PER_S + index * BURST_NS // len(self.names)
+            start_ns = self.schedule.now_ns + 60 * NS_PER_S + offset_ns
             device_id = DeviceId(f"{name}-d{device}")
             self._read_at(start_ns, name, device_id)
 
+    def _begin_change(self) -> None:
+        """Schedule what this plan changes about who is a member; its hour is random."""
+        before, member = self.founded.consortium, self.network.processes[self.names[1]]
+        at_ns = START_NS + self.schedule.random.randint(3 * 3600, 5 * 3600) * NS_PER_S
+        if self.joiner is not None:
+            trust = successor(before, *self._ring)
+            Change(self.schedule, self.hub, member, trust, self._join).begin(at_ns)
+        if self.leaver is not None:
+            self.schedule.at(at_ns, self._stop_trading)
+            trust = successor(before, *self.names[:-1])
+            Change(self.schedule, self.hub, member, trust, self._left).begin(at_ns)
+
+    def _join(self) -> None:
+        """Let the joiner start with the blocks so far, and its devices ask it."""
+        assert self.joiner is not None
+        self.schedule.counts.add("joined")
+        self.names = self._ring
+        self._add_node(self.joiner, 0)
+        process = self.network.processes[self.joiner]
+        prepare(process, self.hub, self.founded, self.schedule.now_ns)
+        process.start()
+
+    def _stop_trading(self) -> None:
+        """Let the leaver's owner decide that it lends and borrows no more."""
+        assert self.leaver is not None
+        self._is_leaving = True
+        self.network.processes[self.leaver].crash(NS_PER_S)
+
+    def _left(self) -> None:
+        self.schedule.counts.add("left")
+
     def _boot_node(self, name: str, store: MemoryStore, now_ns: int) -> Node:
-        consortium = self.founded.consortium
         entropy = Entropy(seed_of(str(self.plan.seed), name, str(now_ns)))
+        collateral = self.founded.platforms[name].collateral
+        settings = settings_of(name, self._ring, collateral, self.plan.credit_microcredits)
+        if self._is_leaving and name == self.leaver:
+            settings = replace(settings, lending=None, borrowing=None)
         return Node(
             enterprise=EnterpriseId(name),
-            consortium=consortium,
-            settings=settings_of(
-                name,
-                self.names,
-                self.founded.platforms[name].collateral,
-                self.plan.credit_microcredits,
-            ),
+            consortium=self.founded.consortium,
+            settings=settings,
             keys=keys_of(name),
             entropy=entropy,
             store=store,
@@ -144,8 +180,9 @@ class World:
     def _boot_runner(self, name: str, process: Process, life: int) -> Runner:
         platform = self.founded.platforms[name]
         seed = seed_of(str(self.plan.seed), name, "runner", str(process.life), str(life))
+        assert isinstance(process.core, Node)
         return Runner(
-            consortium=self.founded.consortium,
+            consortium=process.core.consortium,
             runtime=RememberingRuntime(),
             attester=Attester(backend=platform.backend, collect=platform.collect),
             assurance=AssuranceLevel.SIMULATED,
@@ -203,6 +240,7 @@ class World:
         for name in self.names:
             self.network.processes[name].start()
         self.network.start_partitions()
+        self._begin_change()
         if self.plan.faults.crash_per_commit:
             for fault in (*CRASH_POINTS, "runner lost"):
                 self.schedule.force(fault, 20 * HOUR_NS)
@@ -235,7 +273,22 @@ class World:
         honest = frozenset(name for name in self.names if name != self.liar)
         nodes = [self.network.processes[name] for name in self.names]
         self.truth.judge(self.hub, nodes, honest)
+        if self.plan.change is not None:
+            self._judge_change(self.plan.change)
         self._judge_audit(honest)
+
+    def _judge_change(self, change: str) -> None:
+        """Assert that the change came to pass, and that who joined traded."""
+        assert isinstance(self.hub.core, Hub)
+        ledger = self.hub.core.ledger
+        assert ledger.consortium.trust.version == 2, f"nobody could {change}"
+        traders = [
+            name for _, each in ledger.snapshot().leases for name in (each.requester, each.provider)
+        ]
+        assert self.joiner is None or self.joiner in traders, "who joined neither lent nor borrowed"
+        if self.leaver is not None:
+            notes = self.network.processes[self.leaver].notes
+            assert any(each.name == "membership.ended" for each in notes)
 
     def _judge_audit(self, honest: frozenset[str]) -> None:
         """Assert that the auditor, given everyone's stores, proves all or blames the liar only."""
@@ -251,6 +304,7 @@ class World:
             assert report.status == "proved", report.findings[:3]
         assert report.counts.ledger_sum_microcredits == 0
         assert isinstance(self.hub.core, Hub)
+        assert report.trust_digest == self.hub.core.ledger.consortium.digest
         leases = self.hub.core.ledger.snapshot().leases
         posted = sum(lease.posted_microcredits for _, lease in leases)
         assert report.counts.settled_microcredits == posted, "the auditor proved another sum"
