@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mutualedge.audit.books import Books, Refused
 from mutualedge.ledger import (
     Action,
+    AdoptTrust,
     Claim,
     Close,
     Command,
@@ -46,6 +47,7 @@ from tests.unit.audit_scenarios import (
     consortium,
     key,
     opening,
+    successor,
 )
 
 METERS = (key("property meter 1"), key("property meter 2"))
@@ -54,7 +56,7 @@ mostly = st.sampled_from([True, True, True, True, False])
 step = st.fixed_dictionaries(
     {
         "kind": st.sampled_from(
-            ["open", "open", "settle", "claim", "claim", "close", "contradict", "limit", "wait"]
+            [*("open", "claim") * 2, "settle", "close", "contradict", "limit", "wait", "adopt"]
         ),
         "by_its_party": mostly,
         "signed": mostly,
@@ -83,9 +85,11 @@ class Both:
         name = InvocationId(sha256(b"%d" % self.count).hexdigest()[:32])
         command = Command(enterprise=caller, id=name, action=action)
         envelope = sign_record(command, key(f"settlement {caller}"))
-        (outcome,) = self.ledger.execute([envelope], self.now_ns, WRITER).outcomes
+        outcomes = self.ledger.execute([envelope], self.now_ns, WRITER).outcomes
         self.books.sweep(self.now_ns)
-        assert self.audited(command) == outcome.is_done, outcome
+        assert self.books.consortium.digest == self.ledger.consortium_at(self.count).digest
+        for outcome in outcomes:  # none if its sender left
+            assert self.audited(command) == outcome.is_done, outcome
         self.compare()
 
     def audited(self, command: Command) -> bool:
@@ -171,6 +175,11 @@ def step_of(both: Both, drawn: dict[str, object]) -> tuple[EnterpriseId, Action]
     if drawn["kind"] == "limit":
         caller, debtor = (BOLT, ACME) if drawn["turned"] else (ACME, BOLT)
         return caller, SetLimit(debtor=debtor, limit_microcredits=drawn["limit"])
+    if drawn["kind"] == "adopt":
+        names = [name for name in NAMES if name != (CORD, BOLT, ACME)[drawn["lease"] % 3]]
+        chosen = names if drawn["signed"] else NAMES
+        signers = None if drawn["by_its_party"] else NAMES[:1]
+        return ACME, AdoptTrust(trust=successor(both.ledger.consortium, *chosen, signers=signers))
     if drawn["kind"] == "open" or not both.leases:
         fresh = agreement(both.count, both.now_ns, turned=drawn["turned"])
         both.leases.append((LeaseId(fresh.payload_digest), fresh))

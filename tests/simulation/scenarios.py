@@ -47,8 +47,11 @@ def plan_of(seed: int) -> Plan:
     """
     lies = tuple(LIES)
     lie = lies[seed // 2 % len(lies)] if seed % 2 else None
+    change = CHANGES.get(seed % 10)
     members = 3 if seed % 20 else 4 + seed // 20 % 4
-    return Plan(seed=seed, members=members, lie=lie, change=CHANGES.get(seed % 10))
+    if change == "leave":
+        members = 4  # so that three stay, and still have something to do for each other
+    return Plan(seed=seed, members=members, lie=lie, change=change)
 
 
 def simulate(plan: Plan) -> Result:

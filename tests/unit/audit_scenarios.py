@@ -31,6 +31,7 @@ from mutualedge.audit import (
 from mutualedge.identity import Consortium, Member, TrustFile, verify_trust
 from mutualedge.ledger import (
     Action,
+    AdoptTrust,
     Block,
     Command,
     Countersignature,
@@ -94,6 +95,9 @@ ACME, BOLT, CORD = (EnterpriseId(name) for name in ("acme", "bolt", "cord"))
 NAMES = (ACME, BOLT, CORD)
 """Acme borrows, Bolt lends, Cord looks on."""
 
+DUNE = EnterpriseId("dune")
+"""Joins, where somebody does."""
+
 
 @cache
 def key(name: str) -> SigningKey:
@@ -136,6 +140,20 @@ def trust_envelope() -> Envelope:
 @cache
 def consortium() -> Consortium:
     return verify_trust(trust_envelope())
+
+
+def successor(
+    before: Consortium, *names: EnterpriseId, signers: Iterable[EnterpriseId] | None = None
+) -> Envelope:
+    """Return the next version with these members, signed by all before unless told."""
+    trust = msgspec.structs.replace(
+        before.trust,
+        version=before.trust.version + 1,
+        previous=before.digest,
+        members=tuple(sign_record(_card(name), key(f"enterprise {name}")) for name in names),
+    )
+    voters = [each.enterprise for each in before.members] if signers is None else signers
+    return sign_record(trust, *(key(f"enterprise {name}") for name in voters))
 
 
 def opening(agreed: Envelope) -> OpenLease:
@@ -186,7 +204,13 @@ class Scenario:
         """Have the ledger writer carry commands out in one block, countersigned by all."""
         execution = self.ledger.execute(commands, self.now_ns, WRITER)
         assert all(outcome.is_done for outcome in execution.outcomes), execution.outcomes
-        return self.add_block(execution.block)
+        members = self.ledger.consortium_at(self.ledger.height).members
+        return self.add_block(execution.block, [each.enterprise for each in members])
+
+    def adopt(self, *names: EnterpriseId, by: EnterpriseId = ACME) -> BlockItem:
+        """Have the ledger adopt the next version of the trust file, with these members."""
+        trust = successor(self.ledger.consortium, *names)
+        return self.order(self.command(by, AdoptTrust(trust=trust)))
 
     def add_block(self, block: Envelope, signers: Iterable[EnterpriseId] = NAMES) -> BlockItem:
         height = parse_canonical(block.payload, Block).height
@@ -232,7 +256,7 @@ class Scenario:
             meter.public_bytes,
             key("node bolt"),
             self.now_ns,
-            trust=consortium().digest,
+            trust=self.ledger.consortium.digest,
         )
         if listed:
             self.items.append(AgreementItem(agreement=envelope))

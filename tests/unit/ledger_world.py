@@ -1,8 +1,10 @@
 """A consortium of four with keys at hand, a ledger writer, and short ways to ask it things."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
+
+import msgspec
 
 from mutualedge.identity import Consortium, Member, TrustFile, supermajority, verify_trust
 from mutualedge.ledger import (
@@ -47,6 +49,9 @@ EXPOSURE_MICROCREDITS = WINDOW_CALLS * CALL_MICROCREDITS
 COST_MAX_MICROCREDITS = 3001 * CALL_MICROCREDITS
 
 ACME, BOLT, CORD, DUNE = (EnterpriseId(name) for name in ("acme", "bolt", "cord", "dune"))
+ERGO = EnterpriseId("ergo")
+"""No member at first."""
+
 NAMES = (ACME, BOLT, CORD, DUNE)
 
 
@@ -67,7 +72,7 @@ OTHER_METER = key("meter 2")
 
 @cache
 def consortium() -> Consortium:
-    cards = tuple(sign_record(_card(name), key(f"enterprise {name}")) for name in NAMES)
+    cards = tuple(map(card, NAMES))
     trust = TrustFile(
         consortium=EnterpriseId("peak"),
         version=1,
@@ -80,15 +85,39 @@ def consortium() -> Consortium:
         attestation_root=b"root",
         runner_measurements=(Digest("ab" * 32),),
     )
-    voters = [key(f"enterprise {name}") for name in NAMES[: supermajority(len(NAMES))]]
+    voters = map(enterprise_key, NAMES[: supermajority(len(NAMES))])
     return verify_trust(sign_record(trust, *voters))
 
 
-def _card(name: EnterpriseId) -> Member:
+def enterprise_key(name: str) -> SigningKey:
+    return key(f"enterprise {name}")
+
+
+def card(name: EnterpriseId) -> Envelope:
+    return sign_record(member(name), enterprise_key(name))
+
+
+def successor(
+    before: Consortium,
+    *names: str,
+    signers: Sequence[str] | None = None,
+    changes: Mapping[str, object] | None = None,
+) -> Envelope:
+    """Return the next version with these members, signed by all before, changed as told."""
+    cards = tuple(card(EnterpriseId(name)) for name in sorted(names))
+    trust = msgspec.structs.replace(
+        before.trust, version=before.trust.version + 1, previous=before.digest, members=cards
+    )
+    voters = [each.enterprise for each in before.members] if signers is None else signers
+    changed = msgspec.structs.replace(trust, **(changes or {}))
+    return sign_record(changed, *map(enterprise_key, voters))
+
+
+def member(name: EnterpriseId) -> Member:
     return Member(
         enterprise=name,
         node=NodeId(f"{name}-node"),
-        enterprise_key=key(f"enterprise {name}").public_bytes,
+        enterprise_key=enterprise_key(name).public_bytes,
         node_key=key(f"node {name}").public_bytes,
         settlement_key=settlement_key(name).public_bytes,
         log_key=key(f"log {name}").public_bytes,

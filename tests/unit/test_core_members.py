@@ -95,12 +95,20 @@ def test_each_member_stands_once_in_order(order: tuple[int, ...]) -> None:
 
 
 def test_one_key_cannot_serve_two_members() -> None:
-    """A second name under the same enterprise key is refused: it would be a second vote."""
+    """A second name under the same keys is refused: it would be a second vote."""
     cards = list(trust_file().members)
     forge = parse_canonical(cards[1].payload, Member)
     alias = msgspec.structs.replace(forge, enterprise=EnterpriseId("forge-two"))
     cards.insert(2, sign_record(alias, enterprise_key("forge")))
-    assert code_of(with_cards(cards)) == "identity.trust.quorum"
+    assert code_of(with_cards(cards)) == "identity.trust.shared"
+
+
+def test_only_a_first_version_founds() -> None:
+    """A later version stands on those before it and cannot be believed by itself."""
+    later = msgspec.structs.replace(trust_file(), version=2)
+    assert code_of(signed_by(later, NAMES)) == "identity.trust.founding"
+    followed = msgspec.structs.replace(trust_file(), previous="ab" * 32)
+    assert code_of(signed_by(followed, NAMES)) == "identity.trust.founding"
 
 
 def test_a_stranger_is_no_member() -> None:
