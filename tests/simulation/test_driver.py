@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Literal
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.simulation.virtual_loop import VirtualLoop
 from tests.simulation.world import Plan
 
 SEEDS = 10
-DRIVEN_SEEDS = 4
+DRIVEN_CHANGES: tuple[Literal["join", "leave"] | None, ...] = (None, None, "join", "leave")
 DESKS = 3
 SLOW_NS = 40 * NS_PER_MS
 
@@ -88,10 +89,12 @@ def test_above_its_bound_a_driver_refuses() -> None:
         assert_all_done(desk)
 
 
-@pytest.mark.parametrize("seed", range(DRIVEN_SEEDS))
-def test_a_consortium_of_real_drivers_keeps_its_word(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "change"), enumerate(DRIVEN_CHANGES))
+def test_a_consortium_of_real_drivers_keeps_its_word(
+    seed: int, change: Literal["join", "leave"] | None
+) -> None:
     """The day of the other simulation, with the product's driver between core and world."""
-    result = simulate(Plan(seed=seed, is_driven=True))
+    result = simulate(Plan(seed=seed, is_driven=True, change=change))
     assert not shortcomings(result), f"seed {seed}: {shortcomings(result)}"
 
 

@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 
 from mutualedge.consortium import Hub
-from mutualedge.ledger import Ledger, Outcome, accounts, engine
+from mutualedge.ledger import Ledger, Outcome, accounts, engine, trust
 from mutualedge.ledger.accounts import CreditLine
 from mutualedge.ledger.commands import Command
 from mutualedge.ledger.context import write_row
@@ -96,6 +96,16 @@ def _forgetting(write: WriteRow, bucket: str) -> WriteRow:
     return forget
 
 
+def without_removal_rule(patch: pytest.MonkeyPatch) -> None:
+    """Let members go whatever they owe or are owed; the auditor has a rule of its own."""
+    patch.setattr(trust, "refuse_unsettled", lambda *_: None)
+
+
+def without_height(patch: pytest.MonkeyPatch) -> None:
+    """Judge every block by the members of today."""
+    patch.setattr(engine.Ledger, "consortium_at", lambda self, _height: self.consortium)
+
+
 def without_window(patch: pytest.MonkeyPatch) -> None:
     """Run calls for ever, whatever is signed."""
     patch.setattr(Provider, "_check_window", lambda *_: None)
@@ -142,6 +152,16 @@ MUTANTS = {
         without_window,
         Plan(seed=1, hours=7, faults=QUIET, lie="voucher withheld", readings_a_day=1400),
         r" got \d+ for \d+",
+    ),
+    "removal": (
+        without_removal_rule,
+        Plan(seed=1, hours=12, faults=QUIET, change="leave"),
+        r"got 0 for \d+",
+    ),
+    "height": (
+        without_height,
+        Plan(seed=1, hours=12, faults=QUIET, change="leave"),
+        r"audit\.missing\.countersignature",
     ),
     "answers": (
         without_answers,

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from mutualedge.consortium import Hub
 from mutualedge.functions import Runtime, anomaly_bundle
+from mutualedge.identity import Consortium
 from mutualedge.model import (
     NS_PER_MS,
     AssuranceLevel,
@@ -35,6 +36,7 @@ from mutualedge.protocol import (
     Refused,
     Reply,
     Request,
+    Restart,
     RunnerAnswered,
     RunnerLost,
     RunnerOrder,
@@ -137,11 +139,16 @@ def new_station(name: str = CANDY) -> Station:
 
 
 def new_runner(
-    name: str, life: int = 1, *, collect: Collect | None = None, runtime: Runtime | None = None
+    name: str,
+    life: int = 1,
+    *,
+    collect: Collect | None = None,
+    runtime: Runtime | None = None,
+    consortium: Consortium | None = None,
 ) -> Runner:
     platform = founded().platforms[name]
     return Runner(
-        consortium=founded().consortium,
+        consortium=consortium or founded().consortium,
         runtime=runtime or RememberingRuntime(),
         attester=Attester(backend=platform.backend, collect=collect or platform.collect),
         assurance=AssuranceLevel.SIMULATED,
@@ -177,6 +184,8 @@ class Side:
         self.replies: dict[int, Reply] = {}
         self.notes: list[Note] = []
         self.sent: list[Ask] = []
+        self.restarts: list[str] = []
+        self.is_stubborn = False  # goes on although it asked to be made anew
         self.effects = Effects()
         self._on_reply: dict[int, OnReply] = {}
         self._ask_count = 0
@@ -206,7 +215,8 @@ class Side:
 
     def start_runner(self, runner: Runner | None = None, timing: str = "prioritised") -> None:
         self.lives += 1
-        self.runner = runner or new_runner(self.name, self.lives)
+        believed = self.node.consortium
+        self.runner = runner or new_runner(self.name, self.lives, consortium=believed)
         self.handle(RunnerStarted(timing=timing, life=self.lives))
 
     def lose_runner(self) -> None:
@@ -232,7 +242,20 @@ class Side:
                     self.orders.append(order)
                 case Note():
                     self.notes.append(output)
+                case Restart(reason=reason):
+                    self.restarts.append(reason)
+        if any(isinstance(output, Restart) for output in self.effects.outputs):
+            self._start_anew()
         return self.effects
+
+    def _start_anew(self) -> None:
+        """Do what a composition root does when its core asks for it."""
+        if self.is_stubborn:
+            return
+        had_runner = self.runner is not None
+        self.restart()
+        if had_runner:
+            self.start_runner()
 
     def later(self, action: Callable[[], None]) -> None:
         """Have the node do something of its own accord at its next timer."""

@@ -124,6 +124,16 @@ class Collector:
         else:
             self._ask_all(lease)
 
+    def wind_up(self, lease: HeldLease) -> bool:
+        """Have everything metered so far signed; tell whether nothing more will come of waiting.
+
+        A runner takes its meter key along: what it has not signed by then may never be paid.
+        """
+        accounts = lease.accounts.values()
+        if not all(map(_is_covered, accounts)):
+            self.collect(lease)
+        return not any(each.is_asking for each in accounts) and all(map(_is_covered, accounts))
+
     def _on_batch(self, lease: HeldLease, answer: RunnerAnswer) -> None:
         if isinstance(answer, BatchSealed) and answer.batch is not None:
             batch = parse_canonical(answer.batch.payload, RecordBatch)
@@ -297,6 +307,12 @@ def _is_provable(account: MeterAccount) -> bool:
 def _is_hopeless(account: MeterAccount) -> bool:
     """Tell whether neither the runner nor the requester speaks for the calls without voucher."""
     return account.is_refused and not _is_provable(account)
+
+
+def _is_covered(account: MeterAccount) -> bool:
+    """Tell whether the runner or the requester signed for every call."""
+    through_seq = _batch_seq(account.batch) if account.batch is not None else 0
+    return all(seq <= through_seq for seq in account.calls)
 
 
 def _batch_seq(batch: Envelope) -> int:

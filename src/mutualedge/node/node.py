@@ -9,7 +9,7 @@ from mutualedge.consortium.rows import LEDGER_BUCKET
 from mutualedge.errors import MutualEdgeError, PeerError
 from mutualedge.identity import Consortium
 from mutualedge.ledger import Ledger
-from mutualedge.model import EnterpriseId, LeaseId
+from mutualedge.model import NS_PER_MS, EnterpriseId, LeaseId
 from mutualedge.node.books import Books
 from mutualedge.node.borrower import Borrower
 from mutualedge.node.dispatcher import Dispatcher
@@ -110,6 +110,7 @@ class Node:
         )
         station.begin(now_ns)
         self._station = station
+        self._restart_by_ns: int | None = None
         self._dispatcher = Dispatcher(station)
         self._logbook = Logbook(station, store)
         self._books = Books(station, store, ledger, self._ledger_moved)
@@ -136,11 +137,24 @@ class Node:
         """Return what to do about an event; writes are durable before outputs leave."""
         self._station.begin(now_ns)
         self._take(event)
-        adopted = self._books.ledger.consortium
-        if adopted is not self._station.consortium:
-            restart = Restart(reason=f"trust file version {_version(adopted)}")
-            self._station.effects.outputs.append(restart)
+        if self._books.ledger.consortium is not self._station.consortium:
+            self._wind_up(self._books.ledger.consortium)
         return self._station.effects
+
+    def _wind_up(self, adopted: Consortium) -> None:
+        """Start again under the version adopted, once our runner signed what it metered.
+
+        Its meter key ends with it, and a partner that starts again too has forgotten what it
+        received; so both wait for that, but no longer than for any answer.
+        """
+        station = self._station
+        if self._restart_by_ns is None:
+            timeout_ns = station.settings.request_timeout_ms * NS_PER_MS
+            self._restart_by_ns = station.now_ns + timeout_ns
+            station.after(timeout_ns, lambda: None)
+        if self._provider.wind_up() or station.now_ns >= self._restart_by_ns:
+            reason = f"trust file version {_version(adopted)}"
+            station.effects.outputs.append(Restart(reason=reason))
 
     def _take(self, event: Event) -> None:
         station = self._station

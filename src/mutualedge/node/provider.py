@@ -457,6 +457,11 @@ class Provider:
         for call in covered:
             calls.pop(call.usage.invocation, None)
 
+    def wind_up(self) -> bool:
+        """Prepare to lose the runner on purpose; tell whether it has nothing left to sign."""
+        signed = [self._collector.wind_up(lease) for lease in self.leases.values()]
+        return all(signed) and not any(map(self._in_flight, self.leases.values()))
+
     def runner_lost(self) -> None:
         """Forget every session; their requesters open new ones when told."""
         self.admittance.forget_all()
