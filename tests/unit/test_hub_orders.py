@@ -89,9 +89,14 @@ class Bench:
             self.answer_to(SubmitCommands(commands=(command(number),)))
 
 
-def command(number: int, key: SigningKey | None = None, action: Action | None = None) -> Envelope:
+def command(
+    number: int,
+    key: SigningKey | None = None,
+    action: Action | None = None,
+    enterprise: EnterpriseId = CANDY,
+) -> Envelope:
     limit = SetLimit(debtor=EnterpriseId(FORGE), limit_microcredits=Microcredits(number))
-    content = Command(enterprise=CANDY, id=invocation_of(number), action=action or limit)
+    content = Command(enterprise=enterprise, id=invocation_of(number), action=action or limit)
     return sign_record(content, key or keys_of(CANDY).settlement)
 
 

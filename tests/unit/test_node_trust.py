@@ -8,9 +8,11 @@ import pytest
 from mutualedge.consortium.rows import BLOCK_BUCKET, replayed_rows
 from mutualedge.errors import PeerError
 from mutualedge.ledger import Countersignature, SetLimit
+from mutualedge.meter import RecordBatch
 from mutualedge.model import EnterpriseId, Microcredits
 from mutualedge.node import Node
 from mutualedge.node.books import OUTBOX_BUCKET
+from mutualedge.node.leases import METER, MeterRow
 from mutualedge.protocol import (
     Accepted,
     Answered,
@@ -109,6 +111,47 @@ def test_leases_outlive_the_change_and_sessions_are_opened_anew() -> None:
     assert on_ledger is not None
     assert on_ledger.is_resolved
     assert on_ledger.posted_microcredits == 2 * CALL_MICROCREDITS
+
+
+def batched(side: Side) -> int:
+    """Return how many calls the batches in the rows of a side speak for."""
+    rows = [msgspec.msgpack.decode(raw, type=MeterRow) for _, raw in side.store.scan(METER)]
+    batches = [row.batch for row in rows if row.batch is not None]
+    return sum(parse_canonical(each.payload, RecordBatch).through_seq for each in batches)
+
+
+def test_what_was_metered_is_signed_before_the_runner_goes() -> None:
+    """Its meter key dies with it, and so would what it had not signed."""
+    world = open_world()
+    assert isinstance(world.read(1), ReadingScored)
+    assert batched(world.forge) == 0
+    propose(world, CANDY, FORGE, MILL)
+    assert batched(world.forge) == 1
+    assert not world.forge.lease.open_calls, "the requester signed it too"
+
+
+def test_a_silent_partner_holds_nobody_up() -> None:
+    """The runner's word is kept; the partner's is asked for again in the next life."""
+    world = open_world()
+    assert isinstance(world.read(1), ReadingScored)
+    del world.sides[CANDY]
+    propose(world, CANDY, FORGE, MILL)
+    assert world.forge.restarts == ["trust file version 2"]
+    assert batched(world.forge) == 1
+    assert world.forge.lease.open_calls == 1
+
+
+def test_a_runner_that_hangs_holds_its_node_up_for_one_timeout() -> None:
+    """After it the node starts again as after a crash, and loses W at most."""
+    world = open_world()
+    assert isinstance(world.read(1), ReadingScored)
+    world.forge.runner = None
+    trust = successor(founded().consortium, CANDY, FORGE, MILL)
+    world.forge.answer_to(ProposeTrust(trust=trust), "office")
+    world.run(node_settings(FORGE).request_timeout_ms - 1)
+    assert not world.forge.restarts
+    world.run(10)
+    assert world.forge.restarts == ["trust file version 2"]
 
 
 def test_a_handshake_of_another_version_is_refused_in_plain_words() -> None:
