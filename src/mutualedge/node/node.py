@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import assert_never
 
 from mutualedge.consortium.rows import LEDGER_BUCKET
@@ -120,8 +119,11 @@ class Node:
         self._requester = Requester(station, self._borrower)
         self._intake = Intake(station, self._dispatcher, self._requester, store)
         if not station.is_member:
-            station.after(0, partial(station.note, "membership.ended", version=_version(current)))
+            station.after(0, self._note_ended)
         self._late_replies = LateReplies(is_awaited=self._borrower.awaits, take=self._take_late)
+
+    def _note_ended(self) -> None:
+        self._station.note("membership.ended", version=_version(self._station.consortium))
 
     @property
     def wake_ns(self) -> int:
