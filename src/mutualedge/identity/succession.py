@@ -9,7 +9,7 @@ from mutualedge.identity.members import (
     supermajority,
 )
 from mutualedge.model import EnterpriseId
-from mutualedge.signing import Envelope, key_id_of, valid_signers
+from mutualedge.signing import Envelope, key_id_of, parse_canonical, valid_signers
 
 FIXED = (
     "consortium",
@@ -37,15 +37,16 @@ def verify_successor(envelope: Envelope, consortium: Consortium) -> Consortium:
         PeerError: Not the next version, something else changed, a card is unsigned, nobody stays,
             a name, key or platform was another member's, or too few signed.
     """
+    trust = parse_canonical(envelope.payload, TrustFile)
+    _refuse_misplaced(trust, consortium)
+    _refuse_fixed_changed(trust, consortium.trust)
+    _refuse_too_few(envelope, consortium)
     adopted = parse_trust(envelope)
-    _refuse_misplaced(adopted.trust, consortium)
-    _refuse_fixed_changed(adopted.trust, consortium.trust)
     _refuse_other_cards(adopted, consortium)
     if not any(consortium.has(each.enterprise) for each in adopted.members):
         sentence = "No member of the version before stays; found another consortium instead."
         raise PeerError("identity.trust.nobody-stays", sentence)
-    _refuse_too_few(envelope, consortium)
-    return Consortium(adopted.trust, envelope, adopted.members, consortium)
+    return Consortium(trust, envelope, adopted.members, consortium)
 
 
 def leavers(consortium: Consortium, adopted: Consortium) -> tuple[EnterpriseId, ...]:

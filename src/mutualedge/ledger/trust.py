@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from mutualedge.errors import CorruptState, PeerError, RefusedByPolicy
-from mutualedge.identity import Consortium, leavers, parse_trust, verify_successor
+from mutualedge.identity import Consortium, Member, TrustFile, leavers, verify_successor
 from mutualedge.ledger.commands import AdoptTrust
 from mutualedge.ledger.context import Context, decode_row, read_row, write_row
 from mutualedge.ledger.events import TrustAdopted
 from mutualedge.ledger.evidence import refusing
 from mutualedge.ledger.lease_state import UNSIGNED_TABLE
 from mutualedge.model import EnterpriseId, PositiveCount
-from mutualedge.signing import Envelope
+from mutualedge.signing import Envelope, parse_canonical
 
 TRUST_TABLE = "trust/"
 
@@ -81,8 +81,9 @@ def refuse_leaving(context: Context, consortium: Consortium, *parties: Enterpris
     row = read_row(context, _trust_key(consortium.trust.version + 1), TrustRow)
     if row is None:
         return
-    following = parse_trust(row.trust)
-    gone = [name for name in parties if not following.has(name)]
+    cards = parse_canonical(row.trust.payload, TrustFile).members
+    staying = [parse_canonical(card.payload, Member).enterprise for card in cards]
+    gone = [name for name in parties if name not in staying]
     if gone:
         sentence = f"'{gone[0]}' leaves the consortium with this block; it opens no lease."
         raise RefusedByPolicy("ledger.lease.leaving", sentence)
