@@ -25,6 +25,8 @@ NEEDED = (
 
 INVOCATIONS_MIN = 1000
 
+BUSY_READINGS_A_DAY = 1700
+
 CHANGES: dict[int, Literal["join", "leave"]] = {2: "leave", 4: "join", 5: "leave", 7: "join"}
 """What changes about the members, by the last digit of a seed; the others tell of other days."""
 
@@ -49,9 +51,10 @@ def plan_of(seed: int) -> Plan:
     lie = lies[seed // 2 % len(lies)] if seed % 2 else None
     change = CHANGES.get(seed % 10)
     members = 3 if seed % 20 else 4 + seed // 20 % 4
-    if change == "leave":
-        members = 4  # so that three stay, and still have something to do for each other
-    return Plan(seed=seed, members=members, lie=lie, change=change)
+    if change != "leave":
+        return Plan(seed=seed, members=members, lie=lie, change=change)
+    # Three stay, busier than elsewhere: else there are days on which a liar has no occasion.
+    return Plan(seed=seed, members=4, lie=lie, change=change, readings_a_day=BUSY_READINGS_A_DAY)
 
 
 def simulate(plan: Plan) -> Result:
