@@ -140,9 +140,7 @@ class _Site:
 
     def ports(self, bus: NatsBus, order: Callable[[Order], None]) -> Ports:
         """Return what a driver performs effects on."""
-        return Ports(
-            store=self.store, bus=bus, order=order, note=self.note, clock_ns=self.clock_ns
-        )
+        return Ports(store=self.store, bus=bus, order=order, note=self.note, clock_ns=self.clock_ns)
 
 
 def _open_site(folder: Path, flags: Sequence[str], stack: AsyncExitStack) -> _Site:
