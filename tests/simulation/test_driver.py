@@ -89,7 +89,7 @@ def test_above_its_bound_a_driver_refuses() -> None:
         assert_all_done(desk)
 
 
-@pytest.mark.parametrize(("seed", "change"), enumerate(DRIVEN_CHANGES))
+@pytest.mark.parametrize(("seed", "change"), tuple(enumerate(DRIVEN_CHANGES)))
 def test_a_consortium_of_real_drivers_keeps_its_word(
     seed: int, change: Literal["join", "leave"] | None
 ) -> None:
