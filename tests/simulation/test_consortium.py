@@ -44,7 +44,8 @@ def test_one_seed_has_one_trace_under_any_hash_seed() -> None:
         "from tests.simulation.world import Plan, World;"
         "from tests.simulation.scenarios import simulate;"
         "print(World(Plan(seed=5, hours=8)).run().schedule.trace_digest);"
-        "print(simulate(Plan(seed=5, hours=4, is_driven=True)).trace)"
+        "print(simulate(Plan(seed=5, hours=4, is_driven=True)).trace);"
+        "print(World(Plan(seed=5, hours=8, change='join')).run().schedule.trace_digest)"
     )
     traces = {
         subprocess.run(

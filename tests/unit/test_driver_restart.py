@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from mutualedge.app.driver import Driver, Ports, Restarting
+from mutualedge.app.processes import _until_restarting
+from mutualedge.errors import Unreachable
 from mutualedge.model import EnterpriseId
 from mutualedge.protocol import (
     Accepted,
@@ -89,3 +91,22 @@ def test_a_restart_ends_the_driver_after_its_decision() -> None:
         "core.restarted: {'reason': 'trust file version 2'}",
         "answered",
     ]
+
+
+def test_a_restart_hides_no_other_end() -> None:
+    """What fails beside it ends the process all the same."""
+
+    async def fail(error: Exception) -> None:
+        raise error
+
+    async def serve(*errors: Exception) -> None:
+        async with asyncio.TaskGroup() as running:
+            for error in errors:
+                running.create_task(fail(error))
+
+    restart, lost = Restarting("trust file version 2"), Unreachable("nats.server.ended", "Gone.")
+    asyncio.run(_until_restarting(serve(restart)))
+    with pytest.raises(ExceptionGroup) as ended:
+        asyncio.run(_until_restarting(serve(restart, lost)))
+    assert ended.group_contains(Unreachable)
+    assert not ended.group_contains(Restarting)
