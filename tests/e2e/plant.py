@@ -16,9 +16,9 @@ from mutualedge.app import demo
 from mutualedge.app.devices import DeviceClient, connect_device
 from mutualedge.app.files import STORE_FILE, NodeFile, read_process_file
 from mutualedge.app.founding import HUB, Founding, found_consortium
-from mutualedge.app.local import ERRORS_FILE, EVENTS_FILE, Processes
+from mutualedge.app.local import ERRORS_FILE, Processes
 from mutualedge.app.options import NodeOptions, write_settings
-from mutualedge.app.processes import READY_FILE
+from mutualedge.app.processes import EVENTS_FILE, READY_FILE
 from mutualedge.app.settings import read_options
 from mutualedge.model import EnterpriseId, Microcredits, Milliseconds
 

@@ -18,7 +18,7 @@ from mutualedge.ledger import Lease, Ledger, Snapshot
 from mutualedge.market import Agreement
 from mutualedge.meter import UsageRecord
 from mutualedge.model import InvocationId, LeaseId
-from mutualedge.node.books import OUTBOX_BUCKET, _final_height
+from mutualedge.node.books import OUTBOX_BUCKET, final_height
 from mutualedge.node.leases import LeaseRow
 from mutualedge.node.logbook import CheckpointRow
 from mutualedge.signing import parse_canonical
@@ -52,7 +52,7 @@ def is_cosigned(store: SqliteStore) -> bool:
 
 def is_final(store: SqliteStore, ledger: Ledger) -> bool:
     height = len(list(store.scan(BLOCK_BUCKET)))
-    return height == ledger.height == _final_height(ledger, store)
+    return height == ledger.height == final_height(ledger, store)
 
 
 def hub_ledger(founded: Plant) -> Ledger:

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pytest
 from nats.aio.msg import Msg
 
 from mutualedge.adapters.nats import (
@@ -27,9 +26,10 @@ from mutualedge.adapters.nats import (
 from mutualedge.adapters.nats.configuration import DEVICE_SUBJECT
 from mutualedge.adapters.nats.credentials import _user_token, _Validity
 from mutualedge.adapters.nats.nkeys import Role
-from mutualedge.app import founding as founding_module
+from mutualedge.app.accounts import account_key
 from mutualedge.app.bus import INTAKE_USER, NODE_USER, PARTNER_SERVICE, PARTNER_VERB
-from mutualedge.app.founding import HUB, Founding, _Founder
+from mutualedge.app.files import HubFile, read_process_file
+from mutualedge.app.founding import HUB
 from mutualedge.model import NS_PER_S, EnterpriseId
 from tests.e2e.plant import Plant
 
@@ -67,20 +67,6 @@ class Marks:
 
     def __len__(self) -> int:
         return len(self._forms)
-
-
-class RecordingFounder(_Founder):
-    """Lets a test see the secrets of a founding, as its operator does for a moment."""
-
-    last: _Founder | None = None
-
-    def __init__(self, founding: Founding, folder: Path) -> None:
-        super().__init__(founding, folder)
-        RecordingFounder.last = self
-
-
-def record_founding(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(founding_module, "_Founder", RecordingFounder)
 
 
 class Taps:
@@ -131,12 +117,15 @@ class Taps:
             await client._flush()
 
     async def _connect_hub(self, account_of: EnterpriseId) -> NatsClient:
-        founder = RecordingFounder.last
-        assert founder is not None, "the founding was not recorded"
         user = Nkey(Role.USER, bytes(32))
         validity = _Validity(now_ns=time.time_ns(), lifetime_ns=3600 * NS_PER_S)
-        token = _user_token(founder.bus.accounts[account_of], user.public, "tap", {}, validity)
+        token = _user_token(self._account(account_of), user.public, "tap", {}, validity)
         return await self._connect(self._founded.client_url(HUB), TokenLogin(token=token, key=user))
+
+    def _account(self, name: EnterpriseId) -> Nkey:
+        own = self._founded.own(name)
+        told = read_process_file(own, HubFile) if name == HUB else self._founded.told(name)
+        return account_key(told.account_seed)
 
     async def _connect(self, url: str, login: Login) -> NatsClient:
         client = await connect(url, login, name="tap", report=print)

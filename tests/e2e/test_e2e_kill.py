@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import signal
+import time
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ from mutualedge.app.files import STORE_FILE, NodeFile, read_process_file
 from mutualedge.app.founding import HUB, found_consortium
 from mutualedge.app.local import ERRORS_FILE
 from mutualedge.app.options import NodeOptions
-from mutualedge.app.processes import _cause, _while_up, enterprise_server
+from mutualedge.app.processes import _while_up, cause_of, enterprise_server
 from mutualedge.app.settings import read_options
 from mutualedge.errors import MutualEdgeError
 from mutualedge.model import DeviceId, EnterpriseId
@@ -91,14 +92,14 @@ def test_a_nats_server_that_dies_before_it_is_used_is_noticed_at_once(tmp_path: 
         found_consortium(founding(lease_ms=4_000), tmp_path / "trial")
         own = tmp_path / "trial" / BAKERY
         told = read_process_file(own, NodeFile)
-        settings = enterprise_server(told, read_options(own, NodeOptions))
+        settings = enterprise_server(told, read_options(own, NodeOptions), time.time_ns())
         server = await start_server(settings, tmp_path / "nats")
         await server.kill()
         login = PasswordLogin(user="node", password=told.node_password)
         connecting = connect(server.client_url, login, name=BAKERY, report=lambda *_: None)
         with pytest.raises(ExceptionGroup) as failed:
             await _while_up(server, connecting)
-        return _cause(failed.value)
+        return cause_of(failed.value)
 
     cause = asyncio.run(main())
     assert isinstance(cause, MutualEdgeError)

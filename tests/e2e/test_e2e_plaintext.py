@@ -21,7 +21,6 @@ from tests.e2e.taps import (
     marked_readings,
     memory_bytes,
     moved_bytes,
-    record_founding,
     traced,
 )
 
@@ -72,11 +71,8 @@ async def is_scored(device: DeviceClient, readings: list[float], marks: Marks) -
     return True
 
 
-def test_no_subject_and_no_file_of_the_provider_holds_a_reading(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_subject_and_no_file_of_the_provider_holds_a_reading(tmp_path: Path) -> None:
     """All that passes the provider's server and the hub is ciphertext, and so is all they keep."""
-    record_founding(monkeypatch)
     marks = Marks()
     taps = asyncio.run(listen(tmp_path / "trial", marks, tapped_members=(HARBOUR, HUB)))
     assert len(marks) >= 3 * CALLS * MARKED
@@ -108,11 +104,8 @@ async def listen(folder: Path, marks: Marks, tapped_members: Sequence[Enterprise
         return taps
 
 
-def test_the_hub_hears_no_result_of_a_members_devices(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_hub_hears_no_result_of_a_members_devices(tmp_path: Path) -> None:
     """Even who runs the hub, with every right in the requester's account, hears ciphertext only."""
-    record_founding(monkeypatch)
     marks = Marks()
     taps = asyncio.run(listen(tmp_path / "trial", marks, tapped_members=(BAKERY,)))
     assert "me.at.harbour.ask" in taps.subjects(f"hub/{BAKERY}")

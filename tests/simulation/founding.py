@@ -6,6 +6,7 @@ from functools import cache
 
 import msgspec
 
+from mutualedge.adapters.nats import Nkey, Role
 from mutualedge.adapters.tee_sim import (
     SimulatedPlatform,
     SimulatedRoot,
@@ -63,6 +64,7 @@ def found(names: tuple[str, ...], joiners: tuple[str, ...] = ()) -> Founded:
         writer_key=writer.public_bytes,
         witness_name="simulated.mutualedge/hub/witness",
         witness_key=witness.public_bytes,
+        hub_account=Nkey(Role.ACCOUNT, seed_of("hub-account")).public,
         attestation_root=root.certificate,
         runner_measurements=(RUNNER_MEASUREMENT,),
     )
@@ -112,6 +114,7 @@ def _card(name: str) -> Envelope:
         settlement_key=keys.settlement.public_bytes,
         log_key=keys.log.public_bytes,
         witness_key=keys.witness.public_bytes,
+        account=Nkey(Role.ACCOUNT, seed_of(name, "account")).public,
         platform=seed_of(name, "ppid")[:16].hex(),
     )
     return sign_record(member, enterprise)

@@ -5,6 +5,7 @@ from hashlib import sha256
 
 import msgspec
 
+from mutualedge.adapters.nats import Nkey, Role
 from mutualedge.adapters.tee_sim import SimulatedPlatform, make_platform, make_test_root
 from mutualedge.attest import (
     Appraisal,
@@ -65,6 +66,7 @@ def member(enterprise: str, platform: str) -> Member:
         settlement_key=public("settlement"),
         log_key=public("log"),
         witness_key=public("witness"),
+        account=Nkey(Role.ACCOUNT, sha256(enterprise.encode()).digest()).public,
         platform=platform,
     )
 
@@ -82,6 +84,7 @@ def consortium(
         writer_key=bytes(32),
         witness_name="hub",
         witness_key=bytes(32),
+        hub_account=Nkey(Role.ACCOUNT, bytes(32)).public,
         attestation_root=root,
         runner_measurements=(Digest(RUNNER),),
     )

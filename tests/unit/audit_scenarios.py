@@ -10,6 +10,7 @@ from hashlib import sha256
 
 import msgspec
 
+from mutualedge.adapters.nats import Nkey, Role
 from mutualedge.audit import (
     BUNDLE_FORMAT,
     AgreementItem,
@@ -116,6 +117,7 @@ def _card(name: EnterpriseId) -> Member:
         settlement_key=key(f"settlement {name}").public_bytes,
         log_key=key(f"log {name}").public_bytes,
         witness_key=key(f"witness {name}").public_bytes,
+        account=Nkey(Role.ACCOUNT, sha256(name.encode()).digest()).public,
         platform=PLATFORM if name == BOLT else sha256(name.encode()).hexdigest()[:32],
     )
 
@@ -131,6 +133,7 @@ def trust_envelope() -> Envelope:
         writer_key=WRITER.public_bytes,
         witness_name="peak.mutualedge/hub/witness",
         witness_key=HUB_WITNESS.public_bytes,
+        hub_account=Nkey(Role.ACCOUNT, bytes(32)).public,
         attestation_root=attestation_root(),
         runner_measurements=(runner_measurement(),),
     )

@@ -6,6 +6,7 @@ from hashlib import sha256
 
 import msgspec
 
+from mutualedge.adapters.nats import Nkey, Role
 from mutualedge.identity import Consortium, Member, TrustFile, supermajority, verify_trust
 from mutualedge.ledger import (
     Action,
@@ -82,6 +83,7 @@ def consortium() -> Consortium:
         writer_key=WRITER.public_bytes,
         witness_name="hub",
         witness_key=key("witness").public_bytes,
+        hub_account=Nkey(Role.ACCOUNT, bytes(32)).public,
         attestation_root=b"root",
         runner_measurements=(Digest("ab" * 32),),
     )
@@ -122,6 +124,7 @@ def member(name: EnterpriseId) -> Member:
         settlement_key=settlement_key(name).public_bytes,
         log_key=key(f"log {name}").public_bytes,
         witness_key=key(f"witness {name}").public_bytes,
+        account=Nkey(Role.ACCOUNT, sha256(name.encode()).digest()).public,
         platform=sha256(name.encode()).hexdigest()[:32],
     )
 

@@ -109,6 +109,34 @@ def test_more_than_two_thirds_of_those_before_sign(signers: tuple[EnterpriseId, 
     assert refused.code == "identity.trust.quorum"
 
 
+def test_nobody_can_be_kept() -> None:
+    """To leave takes one's own signature alone, as long as nothing else changes."""
+    alone = successor(consortium(), ACME, BOLT, CORD, signers=(DUNE,))
+    assert leavers(consortium(), verify_successor(alone, consortium())) == (DUNE,)
+    two = successor(consortium(), ACME, BOLT, signers=(CORD, DUNE))
+    assert leavers(consortium(), verify_successor(two, consortium())) == (CORD, DUNE)
+
+
+@pytest.mark.parametrize(
+    ("names", "signers", "changes"),
+    [
+        ((ACME, BOLT, CORD), (CORD,), {}),
+        ((ACME, BOLT), (DUNE,), {}),
+        ((ACME, BOLT, CORD, ERGO), (DUNE,), {}),
+        ((ACME, BOLT, CORD), (DUNE,), {"runner_measurements": (Digest("cd" * 32),)}),
+    ],
+    ids=["another leaves", "one more leaves", "one comes", "measurements change"],
+)
+def test_who_leaves_changes_nothing_else(
+    names: tuple[EnterpriseId, ...],
+    signers: tuple[EnterpriseId, ...],
+    changes: dict[str, object],
+) -> None:
+    """Under the leaver's signature alone nobody else goes, comes or trusts another runner."""
+    envelope = successor(consortium(), *names, signers=signers, changes=changes)
+    assert refusal_of(envelope, consortium()).code == "identity.trust.quorum"
+
+
 def test_joiners_do_not_vote() -> None:
     """Whoever comes consents by its card; its signature on the file is nobody's."""
     refused = refusal_of(

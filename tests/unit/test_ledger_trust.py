@@ -35,7 +35,7 @@ from tests.unit.ledger_world import (
     successor,
 )
 
-GOLDEN_STATE = "7a6227b61f2ef49271be9e5a7951726d9dba7d78910103481d1d97333e509bf8"
+GOLDEN_STATE = "9395ddfcc9d38150411e5c98caa55f2142808070a9c8fe435920181be4c24af0"
 """Of ``test_a_follower_replays_versions_too``; another one would be another ledger."""
 
 WITHOUT_DUNE = (ACME, BOLT, CORD)

@@ -91,7 +91,7 @@ def test_what_is_written_reads_the_same() -> None:
         (("timing",), "app.settings.malformed", "--set SECTION.NAME=VALUE"),
         (("timing.follow_every_ms=soon",), "app.settings.malformed", "--set: Expected `int`"),
         (("timing.window_calls=0",), "app.settings.malformed", "$.timing.window_calls"),
-        (("borrowing.lease_ms=5",), "app.settings.malformed", "`providers`"),
+        (("borrowing.providers=harbour",), "app.settings.malformed", "borrowing.providers"),
     ],
 )
 def test_a_wrong_flag_is_quoted(flags: tuple[str, ...], code: str, said: str) -> None:

@@ -10,6 +10,7 @@ from mutualedge.model import UNREADABLE, Bytes32, EnterpriseId, EnterpriseName
 from mutualedge.signing import Envelope
 
 T = TypeVar("T", "HubFile", "NodeFile")
+R = TypeVar("R")
 
 PROCESS_FILE = "process.json"
 STORE_FILE = "store.sqlite3"
@@ -24,6 +25,14 @@ class TlsText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     root_pem: str
 
 
+class DoorOpened(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One account's leave for another to call it."""
+
+    exporter: EnterpriseName
+    importer: EnterpriseName
+    activation: str
+
+
 class HubFile(
     msgspec.Struct,
     frozen=True,
@@ -32,21 +41,25 @@ class HubFile(
     tag_field="kind",
     tag="hub",
 ):
-    """What the hub process needs.
+    """What the hub process is.
 
     Attributes:
-        names: Enterprise of each account key on the hub's server.
-        account_tokens: Every account's token, by account key.
+        trust: The founding trust file; later versions stand in the ledger.
+        operator_seed: Signs the tokens of all accounts on the bus.
+        account_seed: Of the hub's own account.
+        doors: Leaves given at the founding; those of who joined later stand in the store.
+        authority_key_pem: Signs the members' certificates.
+        test_root_seed: Makes the members' simulated machines.
     """
 
     trust: Envelope
     writer_seed: Bytes32
     witness_seed: Bytes32
-    operator_token: str
-    account_tokens: dict[str, str]
-    names: dict[str, EnterpriseName]
-    client_token: str
-    client_seed: Bytes32
+    operator_seed: Bytes32
+    account_seed: Bytes32
+    doors: tuple[DoorOpened, ...]
+    authority_key_pem: str
+    test_root_seed: Bytes32
     tls: TlsText
 
 
@@ -58,16 +71,16 @@ class NodeFile(
     tag_field="kind",
     tag="node",
 ):
-    """What a node process needs.
+    """What a node process is.
 
     Attributes:
+        trust: The founding trust file; later versions stand in the ledger.
+        account_seed: Of its account on the bus.
         bundle: The function bundle it runs, as it travels.
         platform: Secret of the simulated machine, handed to the runner.
-        names: Enterprise of each account key on the hub's server.
         node_password: Of the node's user on its server, towards partners.
         intake_password: Of the node's user on its server, towards devices.
         device_password: Of its devices' user.
-        leaf_credentials: With which its server links to the hub.
     """
 
     enterprise: EnterpriseName
@@ -77,24 +90,29 @@ class NodeFile(
     log_seed: Bytes32
     witness_seed: Bytes32
     salt_secret: Bytes32
+    account_seed: Bytes32
     bundle: bytes
     platform: bytes
     collateral: bytes
-    names: dict[str, EnterpriseName]
     node_password: str
     intake_password: str
     device_password: str
-    leaf_credentials: str
     tls: TlsText
 
 
 def write_process_file(folder: Path, content: HubFile | NodeFile) -> None:
     """Write a process's file, readable by its owner only."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / PROCESS_FILE
-    path.touch(mode=SECRET_MODE)
-    path.chmod(SECRET_MODE)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1))
+    write_secret_record(folder / PROCESS_FILE, content)
+
+
+def write_secret_record(path: Path, content: object) -> None:
+    """Write a record that only its owner may read, whole or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=SECRET_MODE)
+    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1))
+    fresh.replace(path)
 
 
 def read_process_file(folder: Path, kind: type[T]) -> T:
@@ -119,19 +137,44 @@ def read_any_process_file(folder: Path) -> HubFile | NodeFile:
         UsageError: The file is missing, readable by others or malformed.
     """
     path = folder / PROCESS_FILE
+    if not path.exists():
+        sentence = f"{folder} has no {PROCESS_FILE}; found or join a consortium there first."
+        raise UsageError("app.file.missing", sentence)
+    raw = _read_secret(path)
+    try:
+        return msgspec.json.decode(raw, type=HubFile | NodeFile)
+    except UNREADABLE as error:
+        raise _malformed(path, error) from error
+
+
+def read_secret_record(path: Path, kind: type[R]) -> R:
+    """Return what ``write_secret_record`` wrote.
+
+    Raises:
+        UsageError: The file cannot be read, others may read it, or it is malformed.
+    """
+    raw = _read_secret(path)
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except UNREADABLE as error:
+        raise _malformed(path, error) from error
+
+
+def _read_secret(path: Path) -> bytes:
     try:
         mode = path.stat().st_mode
         raw = path.read_bytes()
     except OSError as error:
-        sentence = f"{path} cannot be read ({error.strerror}); found the consortium there first."
+        sentence = f"{path} cannot be read ({error.strerror}); check its owner and place."
         raise UsageError("app.file.unreadable", sentence) from error
     if mode & 0o077:
         sentence = f"{path} holds secrets and others may read it; run: chmod 600 {path}"
         raise UsageError("app.file.exposed", sentence)
-    try:
-        return msgspec.json.decode(raw, type=HubFile | NodeFile)
-    except UNREADABLE as error:
-        raise UsageError("app.file.malformed", f"{path}: {error}.") from error
+    return raw
+
+
+def _malformed(path: Path, error: Exception) -> UsageError:
+    return UsageError("app.file.malformed", f"{path}: {error}.")
 
 
 def _kind(process: type[HubFile] | type[NodeFile]) -> str:

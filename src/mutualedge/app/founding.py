@@ -1,25 +1,18 @@
-"""Founds a consortium on one machine: keys, cards, trust file, certificates, bus credentials."""
+"""Founds a consortium: keys, cards, trust file, certificates, bus accounts, on one machine."""
 
 import os
 import socket
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mutualedge.adapters.nats import (
-    Nkey,
-    Partner,
-    Role,
-    account_token,
-    activation_token,
-    client_user_token,
-    credentials_text,
-    leaf_user_token,
-    operator_token,
-)
-from mutualedge.adapters.tee_sim import SimulatedPlatform, make_platform, make_test_root
+from mutualedge.adapters.tee_sim import make_test_root
+from mutualedge.app.accounts import account_key, open_door
+from mutualedge.app.enterprise import EnterpriseSecrets
 from mutualedge.app.files import (
     SECRET_MODE,
+    DoorOpened,
     HubFile,
     NodeFile,
     TlsText,
@@ -27,6 +20,7 @@ from mutualedge.app.files import (
     write_process_file,
 )
 from mutualedge.app.measurement import runner_measurement
+from mutualedge.app.office import Office
 from mutualedge.app.options import (
     BorrowingSettings,
     HubNetwork,
@@ -37,29 +31,37 @@ from mutualedge.app.options import (
     TimingSettings,
     write_settings,
 )
-from mutualedge.functions import anomaly_bundle
 from mutualedge.identity import (
-    Member,
-    SpiffeIdentity,
+    HUB,
     TrustFile,
     create_authority,
     generate_private_key,
-    issue_certificate,
     public_key_of,
     verify_trust,
 )
-from mutualedge.model import NS_PER_S, ZERO_DIGEST, AssuranceLevel, EnterpriseId, NodeId
+from mutualedge.identity.certificates import LOOPBACK_HOSTS
+from mutualedge.model import ZERO_DIGEST, AssuranceLevel, EnterpriseId
 from mutualedge.signing import Entropy, Envelope, SigningKey, canonical_bytes, sign_record
 
-CREDENTIALS_LIFE_NS = 90 * 24 * 3600 * NS_PER_S
-"""Bus credentials last 90 days, as long as the certificates beside them."""
-
-AUTHORITY_FILE = "authority.pem"
-"""Key and certificate that renew the members' certificates; belongs offline."""
+__all__ = ["HUB", "Founding", "Place", "found_consortium"]
 
 TRUST_FILE = "trust.json"
 OFFLINE_KEY_FILE = "enterprise.key"
-HUB = EnterpriseId("hub")
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the hub is reached; a port of 0 takes any that is free now."""
+
+    host: str = LOOPBACK
+    leaf_port: int = 0
+    office_port: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Hosts that stand in the hub's certificate."""
+        return LOOPBACK_HOSTS if self.host in LOOPBACK_HOSTS else (self.host, *LOOPBACK_HOSTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,201 +73,90 @@ class Founding:
     lending: LendingSettings
     borrowers: dict[EnterpriseId, BorrowingSettings]
     members: tuple[EnterpriseId, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Bus:
-    """Accounts and tokens of the consortium's bus."""
-
-    operator: Nkey
-    accounts: dict[EnterpriseId, Nkey]
-    now_ns: int
-
-    def token(self, name: EnterpriseId) -> str:
-        partners = [self._partner(name, other) for other in self.accounts if other != name]
-        return account_token(
-            self.operator,
-            account=self.accounts[name].public,
-            name=name,
-            partners=partners,
-            now_ns=self.now_ns,
-        )
-
-    def _partner(self, importer: EnterpriseId, exporter: EnterpriseId) -> Partner:
-        activation = activation_token(
-            self.accounts[exporter],
-            importer=self.accounts[importer].public,
-            now_ns=self.now_ns,
-            lifetime_ns=CREDENTIALS_LIFE_NS,
-        )
-        account = self.accounts[exporter].public
-        return Partner(name=exporter, account=account, activation=activation)
-
-    def leaf_credentials(self, name: EnterpriseId, user: Nkey) -> str:
-        token = leaf_user_token(
-            self.accounts[name],
-            user=user.public,
-            name=name,
-            now_ns=self.now_ns,
-            lifetime_ns=CREDENTIALS_LIFE_NS,
-        )
-        return credentials_text(token, user)
-
-    @property
-    def names(self) -> dict[str, EnterpriseId]:
-        return {account.public: name for name, account in self.accounts.items()}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seeds:
-    """The secrets of one member before they are spread over its files."""
-
-    enterprise: bytes
-    node: bytes
-    settlement: bytes
-    log: bytes
-    witness: bytes
-    salt: bytes
-
-    def card(self, name: EnterpriseId, platform: SimulatedPlatform) -> Envelope:
-        member = Member(
-            enterprise=name,
-            node=NodeId(f"{name}-1"),
-            enterprise_key=SigningKey(self.enterprise).public_bytes,
-            node_key=SigningKey(self.node).public_bytes,
-            settlement_key=SigningKey(self.settlement).public_bytes,
-            log_key=SigningKey(self.log).public_bytes,
-            witness_key=SigningKey(self.witness).public_bytes,
-            platform=platform.ppid,
-        )
-        return sign_record(member, SigningKey(self.enterprise))
+    place: Place = field(default_factory=Place)
 
 
 class _Founder:
     """Holds every secret for the length of one founding; on real sites each party has its own."""
 
-    def __init__(self, founding: Founding, folder: Path) -> None:
+    def __init__(self, founding: Founding) -> None:
         self.founding = founding
-        self.folder = folder
         self.now_ns = time.time_ns()
         self.entropy = Entropy(os.urandom(32))
         self.root = make_test_root(founding.consortium, self.entropy.draw(), self.now_ns)
-        self.seeds = {name: self._seeds() for name in founding.members}
-        self.platforms = {name: self._platform() for name in founding.members}
-        self.writer, self.witness = self.entropy.draw(), self.entropy.draw()
         self.authority = create_authority(
             founding.consortium, entropy=self.entropy, now_ns=self.now_ns
         )
-        self.bus = _Bus(
-            operator=Nkey(Role.OPERATOR, self.entropy.draw()),
-            accounts={
-                name: Nkey(Role.ACCOUNT, self.entropy.draw()) for name in (*founding.members, HUB)
-            },
-            now_ns=self.now_ns,
-        )
-
-    def _seeds(self) -> _Seeds:
-        draw = self.entropy.draw
-        return _Seeds(
-            enterprise=draw(),
-            node=draw(),
-            settlement=draw(),
-            log=draw(),
-            witness=draw(),
-            salt=draw(),
-        )
-
-    def _platform(self) -> SimulatedPlatform:
-        return make_platform(
-            self.root,
-            self.entropy.draw()[:16].hex(),
-            self.now_ns,
-            mr_enclave=runner_measurement(),
-            mr_signer="0" * 64,
-        )
+        self.office = Office(self.authority, self.root)
+        self.members = {
+            name: EnterpriseSecrets.draw(name, self.entropy) for name in founding.members
+        }
+        self.writer, self.witness = self.entropy.draw(), self.entropy.draw()
+        self.operator, self.hub_account = self.entropy.draw(), self.entropy.draw()
 
     def trust(self) -> Envelope:
-        names = sorted(self.founding.members)
+        names = sorted(self.members)
         trust = TrustFile(
             consortium=self.founding.consortium,
             version=1,
             previous=ZERO_DIGEST,
             assurance=AssuranceLevel.SIMULATED,
-            members=tuple(self.seeds[n].card(n, self.platforms[n]) for n in names),
+            members=tuple(self.members[name].card() for name in names),
             writer_key=SigningKey(self.writer).public_bytes,
             witness_name=f"{self.founding.consortium}.mutualedge/hub/witness",
             witness_key=SigningKey(self.witness).public_bytes,
+            hub_account=account_key(self.hub_account).public,
             attestation_root=self.root.certificate,
             runner_measurements=(runner_measurement(),),
         )
-        return sign_record(trust, *(SigningKey(self.seeds[n].enterprise) for n in names))
+        return sign_record(trust, *(SigningKey(self.members[n].enterprise) for n in names))
 
-    def tls(self, name: EnterpriseId, role: str) -> TlsText:
-        key = generate_private_key(self.entropy)
-        identity = SpiffeIdentity(consortium=self.founding.consortium, enterprise=name, role=role)
-        certificate = issue_certificate(
-            self.authority,
-            public_key_pem=public_key_of(key),
-            identity=identity,
-            now_ns=self.now_ns,
-            lifetime_ns=CREDENTIALS_LIFE_NS,
-        )
-        return TlsText(
-            certificate_pem=certificate.decode(),
-            private_key_pem=key.decode(),
-            root_pem=self.authority.certificate_pem.decode(),
+    def doors(self) -> tuple[DoorOpened, ...]:
+        """Return each member's leave for the others to call it, as joining would collect it."""
+        accounts = {name: account_key(each.account) for name, each in self.members.items()}
+        importers = {HUB: account_key(self.hub_account)} | accounts
+        return tuple(
+            DoorOpened(
+                exporter=name, importer=other, activation=open_door(key, to.public, self.now_ns)
+            )
+            for name, key in accounts.items()
+            for other, to in importers.items()
+            if name != other
         )
 
     def hub_file(self, trust: Envelope) -> HubFile:
-        user = Nkey(Role.USER, seed := self.entropy.draw())
-        token = client_user_token(
-            self.bus.accounts[HUB],
-            user=user.public,
-            name="hub",
-            now_ns=self.now_ns,
-            lifetime_ns=CREDENTIALS_LIFE_NS,
+        private_key = generate_private_key(self.entropy)
+        public_key = public_key_of(private_key).decode()
+        certificate = self.office.certificate(
+            HUB, "hub", public_key, self.now_ns, self.founding.place.names
         )
         return HubFile(
             trust=trust,
             writer_seed=self.writer,
             witness_seed=self.witness,
-            operator_token=operator_token(
-                self.bus.operator, consortium=self.founding.consortium, now_ns=self.now_ns
+            operator_seed=self.operator,
+            account_seed=self.hub_account,
+            doors=self.doors(),
+            authority_key_pem=self.authority.private_key_pem.decode(),
+            test_root_seed=self.root.seed,
+            tls=TlsText(
+                certificate_pem=certificate,
+                private_key_pem=private_key.decode(),
+                root_pem=self.authority.certificate_pem.decode(),
             ),
-            account_tokens={
-                account.public: self.bus.token(name) for name, account in self.bus.accounts.items()
-            },
-            names=self.bus.names,
-            client_token=token,
-            client_seed=seed,
-            tls=self.tls(HUB, "hub"),
         )
 
     def node_file(self, name: EnterpriseId, trust: Envelope) -> NodeFile:
-        seeds, platform = self.seeds[name], self.platforms[name]
-        user = Nkey(Role.USER, self.entropy.draw())
-        return NodeFile(
-            enterprise=name,
-            trust=trust,
-            node_seed=seeds.node,
-            settlement_seed=seeds.settlement,
-            log_seed=seeds.log,
-            witness_seed=seeds.witness,
-            salt_secret=seeds.salt,
-            bundle=anomaly_bundle().raw,
-            platform=platform.to_bytes(),
-            collateral=platform.collateral,
-            names=self.bus.names,
-            node_password=self.entropy.draw().hex(),
-            intake_password=self.entropy.draw().hex(),
-            device_password=self.entropy.draw().hex(),
-            leaf_credentials=self.bus.leaf_credentials(name, user),
-            tls=self.tls(name, "leaf"),
-        )
+        secrets = self.members[name]
+        granted = self.office.credentials(secrets.member, secrets.tls_public_key_pem, self.now_ns)
+        root_pem = self.authority.certificate_pem.decode()
+        return secrets.node_file(trust, granted, root_pem, self.entropy)
 
-    def node_options(self, name: EnterpriseId, hub_port: int) -> NodeOptions:
+    def node_options(self, name: EnterpriseId, place: Place) -> NodeOptions:
         return NodeOptions(
-            network=NodeNetwork(hub_port=hub_port),
+            network=NodeNetwork(
+                hub_host=place.host, hub_port=place.leaf_port, office_port=place.office_port
+            ),
             timing=self.founding.timing,
             lending=self.founding.lending,
             borrowing=self.founding.borrowers.get(name),
@@ -276,23 +167,51 @@ def found_consortium(founding: Founding, folder: Path) -> Envelope:
     """Write every process's folder and the trust file; return the trust file.
 
     On one machine one program holds all secrets for a moment; that is what makes it a rehearsal.
+    A consortium founded by one enterprise, which others join, has no such moment.
     """
-    founder = _Founder(founding, folder)
+    founder = _Founder(founding)
     trust = founder.trust()
     verify_trust(trust)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / TRUST_FILE).write_bytes(canonical_bytes(trust))
-    authority = founder.authority
-    _write_secret(folder / AUTHORITY_FILE, authority.private_key_pem + authority.certificate_pem)
-    leaf_port = _free_port()
+    place = _settled(founding.place)
+    network = HubNetwork(
+        leaf_host=place.host, leaf_port=place.leaf_port, office_port=place.office_port
+    )
     write_process_file(folder / HUB, founder.hub_file(trust))
-    write_settings(folder / HUB, HubOptions(network=HubNetwork(leaf_port=leaf_port)))
-    for name in founding.members:
+    write_settings(folder / HUB, HubOptions(network=network))
+    for name, secrets in founder.members.items():
         own = enterprise_folder(folder, name)
         write_process_file(own, founder.node_file(name, trust))
-        write_settings(own, founder.node_options(name, leaf_port))
-        _write_secret(own / OFFLINE_KEY_FILE, founder.seeds[name].enterprise.hex().encode())
+        write_settings(own, founder.node_options(name, place))
+        write_offline_key(own, secrets)
     return trust
+
+
+def write_offline_key(own: Path, secrets: EnterpriseSecrets) -> None:
+    """Write the enterprise key beside the process, for its owner to take off the machine."""
+    _write_secret(own / OFFLINE_KEY_FILE, secrets.enterprise.hex().encode())
+
+
+def _settled(place: Place) -> Place:
+    """Return the place with ports that were free a moment ago, where any will do."""
+    leaf_port, office_port = _free_ports(place.host, (place.leaf_port, place.office_port))
+    return Place(host=place.host, leaf_port=leaf_port, office_port=office_port)
+
+
+def _free_ports(host: str, wanted: Sequence[int]) -> list[int]:
+    """Return each wanted port, or for 0 a free one, all different."""
+    probes = [socket.socket() for _ in wanted]
+    try:
+        for probe, port in zip(probes, wanted, strict=True):
+            if not port:
+                probe.bind((host, 0))
+        return [
+            port or int(probe.getsockname()[1]) for probe, port in zip(probes, wanted, strict=True)
+        ]
+    finally:
+        for probe in probes:
+            probe.close()
 
 
 def _write_secret(path: Path, content: bytes) -> None:

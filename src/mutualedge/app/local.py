@@ -12,12 +12,11 @@ from typing import Self
 import msgspec
 
 from mutualedge.app.files import enterprise_folder
-from mutualedge.app.processes import READY_FILE, Ready
+from mutualedge.app.processes import EVENTS_FILE, READY_FILE, Ready
 from mutualedge.app.words import sentence_of
 from mutualedge.errors import UsageError
 from mutualedge.model import EnterpriseId
 
-EVENTS_FILE = "events.jsonl"
 ERRORS_FILE = "errors.txt"
 READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0

@@ -49,13 +49,13 @@ class LendingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     period_ms: PositiveCount = 50
     deadline_ms: PositiveCount = 50
     price_microcredits: Amount = Microcredits(50)
-    credit_microcredits: Amount = Microcredits(10_000_000)
+    credit_microcredits: Amount = Microcredits(1_000_000_000)
 
 
 class BorrowingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """From whom the node borrows, and for how long at a time."""
 
-    providers: tuple[EnterpriseName, ...]
+    providers: tuple[EnterpriseName, ...] = ()
     lease_ms: DurationMs = Milliseconds(3600 * 1000)
     renew_before_ms: DurationMs = Milliseconds(0)
     price_max_microcredits: Amount = Microcredits(100)
@@ -65,12 +65,15 @@ class NodeNetwork(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Where a node's NATS server listens and links to.
 
     Attributes:
+        hub_port: For the link between the servers.
+        office_port: Where the hub answers about membership.
         client_port: On which its server listens for devices; 0 for any free one.
         nats_server: Path of the owner's own nats-server; empty for the one we bring.
     """
 
     hub_host: str = "127.0.0.1"
-    hub_port: PositiveCount
+    hub_port: PositiveCount = 7422
+    office_port: PositiveCount = 7423
     client_port: Count = 0
     nats_server: str = ""
 
@@ -81,18 +84,20 @@ class HubNetwork(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
         leaf_host: Address on which members' servers reach it.
         leaf_port: Port of the same.
+        office_port: On the same address, for questions about membership.
         nats_server: Path of the owner's own nats-server; empty for the one we bring.
     """
 
     leaf_host: str = "127.0.0.1"
-    leaf_port: PositiveCount
+    leaf_port: PositiveCount = 7422
+    office_port: PositiveCount = 7423
     nats_server: str = ""
 
 
 class NodeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of a node process; a section that is absent means the node does not do that."""
 
-    network: NodeNetwork
+    network: NodeNetwork = NodeNetwork()
     timing: TimingSettings = TimingSettings()
     lending: LendingSettings | None = None
     borrowing: BorrowingSettings | None = None
@@ -101,7 +106,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class HubOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of a hub process."""
 
-    network: HubNetwork
+    network: HubNetwork = HubNetwork()
 
 
 SECTIONS: Mapping[type[NodeOptions] | type[HubOptions], Mapping[str, type[msgspec.Struct]]] = {

@@ -6,11 +6,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import msgspec
 import uvloop
@@ -26,9 +27,21 @@ from mutualedge.adapters.nats import (
     TlsFiles,
     TokenLogin,
     connect,
+    operator_token,
     start_server,
+    verify_activation,
 )
 from mutualedge.adapters.sqlite import SqliteStore
+from mutualedge.adapters.tee_sim import SimulatedRoot
+from mutualedge.adapters.tls import ServerFiles, serve
+from mutualedge.app.accounts import (
+    account_key,
+    account_tokens,
+    callers,
+    hub_client_token,
+    leaf_credentials,
+    open_door,
+)
 from mutualedge.app.bus import (
     INTAKE_USER,
     NODE_USER,
@@ -40,6 +53,7 @@ from mutualedge.app.bus import (
 from mutualedge.app.devices import DEVICE_USER
 from mutualedge.app.driver import Driver, Ports, Restarting
 from mutualedge.app.files import STORE_FILE, HubFile, NodeFile, TlsText, read_process_file
+from mutualedge.app.office import Office
 from mutualedge.app.options import (
     BorrowingSettings,
     HubOptions,
@@ -49,17 +63,22 @@ from mutualedge.app.options import (
 from mutualedge.app.runner_link import RunnerLink
 from mutualedge.app.settings import read_options
 from mutualedge.consortium import Hub
-from mutualedge.errors import CorruptState, MutualEdgeError, Unreachable
+from mutualedge.consortium.enrolment import ACTIVATION_BUCKET, Enrolment
+from mutualedge.errors import CorruptState, MutualEdgeError, PeerError, Unreachable
 from mutualedge.functions import parse_bundle, verify_bundle
-from mutualedge.identity import verify_trust
-from mutualedge.model import NS_PER_MS, format_instant
+from mutualedge.identity import HUB, Authority, Consortium, verify_trust
+from mutualedge.model import NS_PER_MS, EnterpriseId, format_instant
 from mutualedge.node import Borrowing, Lending, Node, NodeKeys, NodeSettings
-from mutualedge.protocol import Note, Order
+from mutualedge.protocol import Note, Order, Refused, encode_message, parse_request
 from mutualedge.signing import Entropy, SigningKey
 
 T = TypeVar("T")
 
+OFFICE_PEER = "office"
+"""Whoever asks about membership over TLS; what it asks says who it is."""
+
 READY_FILE = "ready.json"
+EVENTS_FILE = "events.jsonl"
 NATS_FOLDER = "nats"
 
 
@@ -90,13 +109,13 @@ def settle_memory() -> None:
     gc.set_threshold(COLLECT_AFTER_OBJECTS)
 
 
-def _noter(clock_ns: Callable[[], int]) -> Callable[[Note], None]:
-    """Return what prints a note as one line of JSON, with its time."""
+def _noter(clock_ns: Callable[[], int], notes: BinaryIO) -> Callable[[Note], None]:
+    """Return what writes a note as one line of JSON, with its time."""
 
     def write(note: Note) -> None:
         line = {"at": format_instant(clock_ns()), "event": note.name, **dict(note.fields)}
-        sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-        sys.stdout.buffer.flush()
+        notes.write(msgspec.json.encode(line) + b"\n")
+        notes.flush()
 
     return write
 
@@ -127,13 +146,9 @@ def _no_runner(order: Order) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Site:
-    """What a process keeps while its core is made anew: rows, clock, and where notes go.
-
-    ``flags`` are the settings that win over those in its folder, which are read each time.
-    """
+    """What a process keeps while its core is made anew: rows, clock, and where notes go."""
 
     folder: Path
-    flags: Sequence[str]
     store: SqliteStore
     clock_ns: Callable[[], int]
     note: Callable[[Note], None]
@@ -143,11 +158,15 @@ class _Site:
         return Ports(store=self.store, bus=bus, order=order, note=self.note, clock_ns=self.clock_ns)
 
 
-def _open_site(folder: Path, flags: Sequence[str], stack: AsyncExitStack) -> _Site:
+def _open_site(folder: Path, stack: AsyncExitStack, notes: BinaryIO | None = None) -> _Site:
     clock_ns = steady_clock()
     store = stack.enter_context(SqliteStore(folder / STORE_FILE))
-    note = _noter(clock_ns)
-    return _Site(folder=folder, flags=flags, store=store, clock_ns=clock_ns, note=note)
+    return _Site(
+        folder=folder,
+        store=store,
+        clock_ns=clock_ns,
+        note=_noter(clock_ns, notes or sys.stdout.buffer),
+    )
 
 
 async def _until_restarting(serving: Awaitable[None]) -> None:
@@ -168,34 +187,40 @@ async def run_hub(folder: Path, flags: Sequence[str] = ()) -> None:
     Raises:
         UsageError: The folder's file, store or port cannot be used.
     """
-    read_process_file(folder, HubFile)
-    read_options(folder, HubOptions, flags)
+    told, options = read_process_file(folder, HubFile), read_options(folder, HubOptions, flags)
     async with AsyncExitStack() as stack:
-        site = _open_site(folder, flags, stack)
+        site = _open_site(folder, stack)
         while True:
-            await _until_restarting(_serve_hub(site))
+            await _until_restarting(_serve_hub(site, told, options))
 
 
-async def _serve_hub(site: _Site) -> None:
+async def _serve_hub(site: _Site, told: HubFile, options: HubOptions) -> None:
     """Serve until the core asks to be made anew: then members' accounts on the bus are others."""
-    folder, note = site.folder, site.note
-    told = read_process_file(folder, HubFile)
-    options = read_options(folder, HubOptions, site.flags)
+    folder, note, clock_ns = site.folder, site.note, site.clock_ns
     with _restoring(folder):
         hub = _hub(told, site.store)
     async with AsyncExitStack() as stack:
+        tokens = account_tokens(
+            Nkey(Role.OPERATOR, told.operator_seed),
+            hub.consortium,
+            _doors(told, hub.consortium, site.store, clock_ns()),
+            clock_ns(),
+        )
         server = await stack.enter_async_context(
             await start_server(
-                _hub_server(told, options),
+                _hub_server(told, tokens, options, clock_ns()),
                 folder / NATS_FOLDER,
                 binary=_binary(options.network.nats_server),
             )
         )
-        login = TokenLogin(token=told.client_token, key=Nkey(Role.USER, told.client_seed))
+        user = Nkey(Role.USER, os.urandom(32))
+        token = hub_client_token(account_key(told.account_seed), user, clock_ns())
+        login = TokenLogin(token=token, key=user)
         connecting = connect(server.client_url, login, name="hub", report=_reporter(note))
         client = await stack.enter_async_context(await _while_up(server, connecting))
         driver = Driver(hub, site.ports(NatsBus(client), _no_runner))
-        await serve_partners(client, driver, told.names)
+        await serve_partners(client, driver, callers(hub.consortium))
+        await stack.enter_async_context(_office(folder, options, driver))
         async with asyncio.TaskGroup() as running:
             running.create_task(_watch_bus(server))
             running.create_task(client.wait_closed())
@@ -225,12 +250,59 @@ async def _watch_bus(server: NatsServer) -> None:
 
 
 def _hub(told: HubFile, store: SqliteStore) -> Hub:
+    consortium = verify_trust(told.trust)
+    authority = Authority(
+        certificate_pem=told.tls.root_pem.encode(), private_key_pem=told.authority_key_pem.encode()
+    )
+    root = SimulatedRoot(
+        name=consortium.trust.consortium,
+        seed=told.test_root_seed,
+        certificate=consortium.trust.attestation_root,
+    )
     return Hub(
-        consortium=verify_trust(told.trust),
+        consortium=consortium,
         writer=SigningKey(told.writer_seed),
         witness=SigningKey(told.witness_seed),
         store=store,
+        enrolment=Enrolment(
+            issue=Office(authority, root).credentials,
+            verify_door=verify_activation,
+            release=version("mutualedge"),
+            founding=told.trust,
+            store=store,
+        ),
     )
+
+
+def _doors(
+    told: HubFile, consortium: Consortium, store: SqliteStore, now_ns: int
+) -> dict[tuple[EnterpriseId, EnterpriseId], str]:
+    """Return everybody's leave to be called: the hub's own, of the founding, of who joined."""
+    account = account_key(told.account_seed)
+    doors = {
+        (HUB, each.enterprise): open_door(account, each.account, now_ns)
+        for each in consortium.members
+    }
+    doors |= {(each.exporter, each.importer): each.activation for each in told.doors}
+    for key, token in store.scan(ACTIVATION_BUCKET):
+        exporter, _, importer = key.partition("/")
+        doors[EnterpriseId(exporter), EnterpriseId(importer)] = token.decode()
+    return doors
+
+
+def _office(folder: Path, options: HubOptions, driver: Driver) -> AbstractAsyncContextManager[int]:
+    """Answer questions about membership, from who has no account on the bus yet."""
+
+    async def answer(question: bytes) -> bytes:
+        try:
+            request = parse_request(question)
+        except PeerError as error:
+            return encode_message(Refused(code=error.code, sentence=error.sentence))
+        return encode_message(await driver.ask(OFFICE_PEER, request))
+
+    nats = folder / NATS_FOLDER
+    files = ServerFiles(certificate=nats / "certificate.pem", private_key=nats / "private-key.pem")
+    return serve(options.network.leaf_host, options.network.office_port, files, answer)
 
 
 @contextmanager
@@ -248,11 +320,15 @@ def _restoring(folder: Path) -> Iterator[None]:
         raise CorruptState("store.row.unreadable", sentence) from error
 
 
-def _hub_server(told: HubFile, options: HubOptions) -> HubServer:
+def _hub_server(
+    told: HubFile, tokens: Mapping[str, str], options: HubOptions, now_ns: int
+) -> HubServer:
+    operator = Nkey(Role.OPERATOR, told.operator_seed)
+    consortium = verify_trust(told.trust).trust.consortium
     return HubServer(
-        name="hub",
-        operator_token=told.operator_token,
-        account_tokens=told.account_tokens,
+        name=HUB,
+        operator_token=operator_token(operator, consortium=consortium, now_ns=now_ns),
+        account_tokens=tokens,
         tls=_tls(told.tls),
         leaf_host=options.network.leaf_host,
         leaf_port=options.network.leaf_port,
@@ -263,7 +339,7 @@ def _reporter(note: Callable[[Note], None]) -> Callable[[str, str], None]:
     return lambda event, detail: note(Note(name=f"bus.{event}", fields=(("detail", detail),)))
 
 
-async def run_node(folder: Path, flags: Sequence[str] = ()) -> None:
+async def run_node(folder: Path, flags: Sequence[str] = (), notes: BinaryIO | None = None) -> None:
     """Serve one enterprise: its devices, its partners, its runner, until told to stop.
 
     Its NATS server stays while the core is made anew, so that its devices stay connected.
@@ -271,29 +347,29 @@ async def run_node(folder: Path, flags: Sequence[str] = ()) -> None:
     Args:
         folder: Its own.
         flags: Settings that win over its file.
+        notes: Where what happens is written; standard output otherwise.
 
     Raises:
         UsageError: The folder's file, store or port cannot be used.
     """
     told = read_process_file(folder, NodeFile)
-    options = read_options(folder, NodeOptions, flags)
+    told, options = read_process_file(folder, NodeFile), read_options(folder, NodeOptions, flags)
     async with AsyncExitStack() as stack:
-        site = _open_site(folder, flags, stack)
-        node = _restored_node(told, options, site)
+        site = _open_site(folder, stack, notes)
+        node = _restored_node(site, told, options)
         server = await stack.enter_async_context(
             await start_server(
-                enterprise_server(told, options),
+                enterprise_server(told, options, site.clock_ns()),
                 folder / NATS_FOLDER,
                 binary=_binary(options.network.nats_server),
             )
         )
         while True:
             await _until_restarting(_serve_node(site, server, told, node))
-            told = read_process_file(folder, NodeFile)
-            node = _restored_node(told, read_options(folder, NodeOptions, flags), site)
+            node = _restored_node(site, told, options)
 
 
-def _restored_node(told: NodeFile, options: NodeOptions, site: _Site) -> Node:
+def _restored_node(site: _Site, told: NodeFile, options: NodeOptions) -> Node:
     with _restoring(site.folder):
         return restore_node(told, options, site.store, site.clock_ns())
 
@@ -305,7 +381,7 @@ async def _serve_node(site: _Site, server: NatsServer, told: NodeFile, node: Nod
         connections = await _while_up(server, stack.enter_async_context(connecting))
         link = RunnerLink(told.platform, node.consortium.envelope, site.note)
         driver = Driver(node, site.ports(NatsBus(connections.partners), link.order))
-        await serve_partners(connections.partners, driver, told.names)
+        await serve_partners(connections.partners, driver, callers(node.consortium))
         await serve_devices(connections.devices, driver)
         async with asyncio.TaskGroup() as running:
             running.create_task(_watch_bus(server))
@@ -317,8 +393,9 @@ async def _serve_node(site: _Site, server: NatsServer, told: NodeFile, node: Nod
             write_ready(site.folder, server.client_url)
 
 
-def enterprise_server(told: NodeFile, options: NodeOptions) -> EnterpriseServer:
-    """Return the server of an enterprise as its files describe it."""
+def enterprise_server(told: NodeFile, options: NodeOptions, now_ns: int) -> EnterpriseServer:
+    """Return the server of an enterprise as its files describe it, with fresh credentials."""
+    account, user = account_key(told.account_seed), Nkey(Role.USER, os.urandom(32))
     return EnterpriseServer(
         name=told.enterprise,
         node_user=LocalUser(name=NODE_USER, password=told.node_password),
@@ -327,7 +404,7 @@ def enterprise_server(told: NodeFile, options: NodeOptions) -> EnterpriseServer:
         hub=HubLink(
             host=options.network.hub_host,
             port=options.network.hub_port,
-            credentials=told.leaf_credentials,
+            credentials=leaf_credentials(account, told.enterprise, user, now_ns),
             tls=_tls(told.tls),
         ),
         client_port=options.network.client_port,
@@ -420,13 +497,13 @@ def run_until_told(serve: Callable[[], Awaitable[None]]) -> None:
             if task.uncancel() > 0:
                 raise
         except ExceptionGroup as failed:
-            raise _cause(failed) from failed
+            raise cause_of(failed) from failed
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(supervised())
 
 
-def _cause(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+def cause_of(failed: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the first failure of tasks that ran together, or all if one is a bug of ours."""
     causes = list(_leaves(failed))
     return causes[0] if all(isinstance(each, MutualEdgeError) for each in causes) else failed

@@ -7,6 +7,7 @@ import typer
 from mutualedge.cli.audit import audit_app
 from mutualedge.cli.config import config_app
 from mutualedge.cli.demo import demo
+from mutualedge.cli.membership import approve, init, invite, join, leave, renew
 from mutualedge.cli.serve import hub, node
 from mutualedge.errors import MutualEdgeError, UsageError
 
@@ -26,6 +27,12 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(hub)
 app.command()(node)
+app.command()(init)
+app.command()(invite)
+app.command()(join)
+app.command()(approve)
+app.command()(leave)
+app.command()(renew)
 app.add_typer(audit_app, name="audit")
 app.add_typer(config_app, name="config")
 

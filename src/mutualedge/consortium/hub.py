@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from mutualedge.consortium.enrolment import Enrolment
 from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET, block_row_key
 from mutualedge.consortium.witness import WITNESS_BUCKET, WitnessDesk
 from mutualedge.errors import CorruptState, MutualEdgeError, PeerError
@@ -17,12 +18,15 @@ from mutualedge.protocol import (
     Answer,
     AskBlocks,
     Asked,
+    AskHistory,
+    AskLedger,
     Blocks,
     CommandsOrdered,
     Effects,
     Event,
     Note,
     Refused,
+    Renew,
     Reply,
     Restart,
     SignedBlock,
@@ -31,6 +35,7 @@ from mutualedge.protocol import (
     SubmitCountersignatures,
     Write,
 )
+from mutualedge.protocol.enrolment import EnrolmentRequest
 from mutualedge.signing import (
     Envelope,
     SigningKey,
@@ -70,6 +75,7 @@ class Hub:
         writer: SigningKey,
         witness: SigningKey,
         store: StoreView,
+        enrolment: Enrolment | None = None,
     ) -> None:
         """Restore ledger, blocks and witness memory from their rows.
 
@@ -78,6 +84,7 @@ class Hub:
             writer: Key of the ledger writer.
             witness: Key of the hub's witness.
             store: Rows of this hub.
+            enrolment: Who joins; without it nobody can.
         """
         self._writer = writer
         self._store = store
@@ -86,12 +93,19 @@ class Hub:
         self._witness = WitnessDesk(
             self._consortium, consortium.trust.witness_name, witness, store.scan(WITNESS_BUCKET)
         )
+        self._enrolment = enrolment
+        self._has_new_doors = False
         self._recent: dict[int, SignedBlock] = {}
         self._mempool: list[_Waiting] = []
         self._seal_at_ns: int | None = None
         self._due_ns = self.ledger.next_due_ns()
         self._effects = Effects()
         self._validated_height = -1
+
+    @property
+    def consortium(self) -> Consortium:
+        """The trust file this hub was made for; a later one makes it anew."""
+        return self._consortium
 
     @property
     def wake_ns(self) -> int | None:
@@ -117,6 +131,8 @@ class Hub:
             version = adopted.trust.version
             self._note("trust.adopted", version=version, members=len(adopted.members))
             self._effects.outputs.append(Restart(reason=f"trust file version {version}"))
+        elif self._has_new_doors:
+            self._effects.outputs.append(Restart(reason="a member renewed its credentials"))
 
     def _answer_asked(self, asked: Asked, now_ns: int) -> None:
         try:
@@ -138,9 +154,24 @@ class Hub:
                 return Accepted()
             case AddCheckpoint(body=body):
                 return self._cosign(body, now_ns)
+            case request if isinstance(request, EnrolmentRequest) and self._enrolment:
+                return self._enrol(self._enrolment, request, now_ns)
             case other:
                 sentence = f"The hub does not answer '{type(other).__name__}'; ask a member."
                 raise PeerError("hub.request.misplaced", sentence)
+
+    def _enrol(self, desk: Enrolment, request: EnrolmentRequest, now_ns: int) -> Reply:
+        match request:
+            case AskHistory():
+                desk.verify_admitted(request, self._consortium, now_ns)
+                return self._blocks_from(request.from_height)
+            case AskLedger():
+                desk.verify_reader(request, self._consortium, now_ns)
+                return self._blocks_from(request.from_height)
+        reply = desk.answer(request, self._consortium, now_ns)
+        self._effects.writes.extend(desk.take_writes())
+        self._has_new_doors = self._has_new_doors or isinstance(request, Renew)
+        return reply
 
     def _gather(self, ask_id: int, commands: tuple[Envelope, ...], now_ns: int) -> Refused | None:
         if sum(len(waiting.commands) for waiting in self._mempool) + len(commands) > MEMPOOL_MAX:

@@ -1,6 +1,6 @@
 """Where a copy of the ledger keeps its rows, at the hub and at every member."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -15,6 +15,18 @@ BLOCK_BUCKET = "block"
 def block_row_key(height: int) -> str:
     """Return the key of a block's row; zero-padded, so that keys sort as numbers."""
     return f"{height:012d}"
+
+
+def block_write(height: int, signed: SignedBlock) -> Write:
+    """Return the row that keeps a block with its countersignatures."""
+    row = msgspec.msgpack.encode(signed)
+    return Write(bucket=BLOCK_BUCKET, key=block_row_key(height), value=row)
+
+
+def state_writes(rows: Mapping[str, bytes | None]) -> Iterator[Write]:
+    """Yield the rows that keep what a block changed in the ledger."""
+    for key, value in rows.items():
+        yield Write(bucket=LEDGER_BUCKET, key=key, value=value)
 
 
 def replayed_rows(
@@ -33,9 +45,6 @@ def replayed_rows(
     Raises:
         PeerError: A block is not the writer's next one, or claims another result.
     """
-    state = replay(founding, (each.block for each in blocks), now_ns)
-    for key, value in state.items():
-        yield Write(bucket=LEDGER_BUCKET, key=key, value=value)
+    yield from state_writes(replay(founding, (each.block for each in blocks), now_ns))
     for height, signed in enumerate(blocks, start=1):
-        row = msgspec.msgpack.encode(signed)
-        yield Write(bucket=BLOCK_BUCKET, key=block_row_key(height), value=row)
+        yield block_write(height, signed)

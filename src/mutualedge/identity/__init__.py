@@ -9,6 +9,7 @@ from mutualedge.identity.certificates import (
     public_key_of,
 )
 from mutualedge.identity.members import (
+    HUB,
     Consortium,
     Member,
     TrustFile,
@@ -16,9 +17,11 @@ from mutualedge.identity.members import (
     supermajority,
     verify_trust,
 )
+from mutualedge.identity.proposals import with_member, without_member
 from mutualedge.identity.succession import leavers, verify_successor
 
 __all__ = [
+    "HUB",
     "Authority",
     "Consortium",
     "Member",
@@ -33,4 +36,6 @@ __all__ = [
     "supermajority",
     "verify_successor",
     "verify_trust",
+    "with_member",
+    "without_member",
 ]

@@ -19,6 +19,12 @@ from mutualedge.model import (
 )
 from mutualedge.signing import Envelope, key_id_of, parse_canonical, valid_signers, verify_record
 
+BusAccount = Annotated[str, msgspec.Meta(pattern=r"^A[A-Z2-7]{55}\Z")]
+"""Public key of an account on the bus, as NATS writes it."""
+
+HUB = EnterpriseId("hub")
+"""What the hub is called among the members; none of them may have this name."""
+
 MEMBERS_MAX = 64
 """Members of one consortium; above it, pairwise imports and witnesses grow too many."""
 
@@ -32,6 +38,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         settlement_key: Signs agreements, vouchers, statements, ledger commands, block roots.
         log_key: Signs checkpoints of the enterprise's usage log.
         witness_key: Cosigns the checkpoints of others.
+        account: Its account on the bus: who calls under it is this enterprise.
         platform: Identity of the node's machine, registered by its owner (here the SGX PPID).
     """
 
@@ -42,6 +49,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     settlement_key: Bytes32
     log_key: Bytes32
     witness_key: Bytes32
+    account: BusAccount
     platform: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 
@@ -56,6 +64,7 @@ class TrustFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         writer_key: Key of the ledger writer, signs blocks.
         witness_name: Note name of the hub's witness.
         witness_key: Key of the hub's witness.
+        hub_account: The hub's account on the bus.
         attestation_root: DER of the root certificate that evidence must chain to.
         runner_measurements: Accepted measurements (MRENCLAVE) of the runner.
     """
@@ -68,6 +77,7 @@ class TrustFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     writer_key: Bytes32
     witness_name: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     witness_key: Bytes32
+    hub_account: BusAccount
     attestation_root: Annotated[bytes, msgspec.Meta(max_length=8192)]
     runner_measurements: Annotated[tuple[HexDigest, ...], msgspec.Meta(min_length=1, max_length=64)]
 
@@ -134,6 +144,11 @@ class Consortium:
             raise PeerError("identity.member.unknown", sentence)
         return found
 
+    @property
+    def accounts(self) -> dict[EnterpriseId, str]:
+        """Account on the bus of the hub and of each member."""
+        return {HUB: self.trust.hub_account} | {m.enterprise: m.account for m in self.members}
+
     def log_origin(self, enterprise: EnterpriseId) -> str:
         """Return the checkpoint origin (note name) of a member's usage log."""
         return f"{self.trust.consortium}.mutualedge/{enterprise}/log"
@@ -183,6 +198,9 @@ def parse_trust(envelope: Envelope) -> Consortium:
     if names != sorted(set(names)):
         sentence = "The trust file must list each member once, sorted by name."
         raise PeerError("identity.trust.members", sentence)
+    if HUB in names:
+        sentence = f"A member is called '{HUB}', as the hub is; it must have another name."
+        raise PeerError("identity.trust.reserved", sentence)
     _refuse_shared(members)
     return Consortium(trust, envelope, members)
 
@@ -195,6 +213,7 @@ def belongings(member: Member) -> tuple[bytes | str, ...]:
         member.settlement_key,
         member.log_key,
         member.witness_key,
+        member.account,
         member.platform,
     )
 

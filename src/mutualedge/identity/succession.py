@@ -1,5 +1,7 @@
 """From one version of the trust file to the next: who may change what, and with whose consent."""
 
+from collections.abc import Set as AbstractSet
+
 from mutualedge.errors import PeerError
 from mutualedge.identity.members import (
     Consortium,
@@ -8,7 +10,7 @@ from mutualedge.identity.members import (
     parse_trust,
     supermajority,
 )
-from mutualedge.model import EnterpriseId
+from mutualedge.model import EnterpriseId, KeyId
 from mutualedge.signing import Envelope, key_id_of, parse_canonical, valid_signers
 
 FIXED = (
@@ -17,6 +19,7 @@ FIXED = (
     "writer_key",
     "witness_name",
     "witness_key",
+    "hub_account",
     "attestation_root",
 )
 """Fields that no version changes: whoever wants others founds another consortium."""
@@ -27,7 +30,7 @@ def verify_successor(envelope: Envelope, consortium: Consortium) -> Consortium:
 
     Members may come and go and the runner's measurements may change. A member that stays keeps its
     card to the byte; one that comes consents by its signed card; one that came back has the card
-    it had.
+    it had. To leave takes nobody's consent but one's own.
 
     Args:
         envelope: The new file, signed by members of the version before, and nobody else.
@@ -40,7 +43,7 @@ def verify_successor(envelope: Envelope, consortium: Consortium) -> Consortium:
     trust = parse_canonical(envelope.payload, TrustFile)
     _refuse_misplaced(trust, consortium)
     _refuse_fixed_changed(trust, consortium.trust)
-    _refuse_too_few(envelope, consortium)
+    _refuse_too_few(envelope, trust, consortium)
     adopted = parse_trust(envelope)
     _refuse_other_cards(adopted, consortium)
     if not any(consortium.has(each.enterprise) for each in adopted.members):
@@ -91,14 +94,30 @@ def _refuse_other_cards(adopted: Consortium, consortium: Consortium) -> None:
             raise PeerError("identity.trust.reused", sentence)
 
 
-def _refuse_too_few(envelope: Envelope, consortium: Consortium) -> None:
+def _is_leaving_alone(
+    trust: TrustFile, consortium: Consortium, signers: AbstractSet[KeyId]
+) -> bool:
+    """Tell whether all that changes is that members leave who signed it: nobody can be kept."""
+    before = consortium.trust
+    gone = [card not in trust.members for card in before.members]
+    left = [member for member, is_gone in zip(consortium.members, gone, strict=True) if is_gone]
+    stay = tuple(card for card, is_gone in zip(before.members, gone, strict=True) if not is_gone)
+    return (
+        any(gone)
+        and trust.members == stay
+        and trust.runner_measurements == before.runner_measurements
+        and {key_id_of(member.enterprise_key) for member in left} <= signers
+    )
+
+
+def _refuse_too_few(envelope: Envelope, trust: TrustFile, consortium: Consortium) -> None:
     members = consortium.members
     keys = {key_id_of(each.enterprise_key): each.enterprise_key for each in members}
     signers, needed = set(valid_signers(envelope, keys)), supermajority(len(members))
     if len(signers) != len(envelope.signatures):
         sentence = "A signature on the file is not a member's, or stands twice; take it off."
         raise PeerError("identity.trust.signature", sentence)
-    if len(signers) < needed:
+    if len(signers) < needed and not _is_leaving_alone(trust, consortium, signers):
         sentence = (
             f"{len(signers)} members of version {consortium.trust.version} signed its successor; "
             f"{needed} must."

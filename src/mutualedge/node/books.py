@@ -56,7 +56,7 @@ class Books:
             InvocationId(key): msgspec.msgpack.decode(value, type=Envelope)
             for key, value in store.scan(OUTBOX_BUCKET)
         }
-        self._final_height = _final_height(self.ledger, store)
+        self._final_height = final_height(self.ledger, store)
         self._is_asking = False
         self._is_submitting = False
         self._is_sending_singly = False
@@ -278,7 +278,7 @@ class Books:
         assert self._final_height <= self.ledger.height
 
 
-def _final_height(ledger: Ledger, store: StoreView) -> int:
+def final_height(ledger: Ledger, store: StoreView) -> int:
     """Return how far the stored blocks are final; asked again from there after a restart."""
     height = 0
     for _, value in store.scan(BLOCK_BUCKET):

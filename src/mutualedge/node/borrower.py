@@ -109,7 +109,7 @@ class Borrower:
                 yield lease, link
 
     def _tend(self, borrowing: Borrowing) -> None:
-        for provider in borrowing.providers:
+        for provider in borrowing.providers or self._station.partners:
             if self._station.consortium.has(provider) and not (
                 provider in self._acquiring
                 or self._is_covered(provider, borrowing)

@@ -47,7 +47,8 @@ class Lending:
 class Borrowing:
     """From whom this node borrows, the shape of the leases it proposes, and what it pays at most.
 
-    ``price_max_microcredits`` is for one millisecond of reserved time.
+    Without ``providers`` it borrows from every other member. ``price_max_microcredits`` is for one
+    millisecond of reserved time.
     """
 
     providers: tuple[EnterpriseId, ...]
@@ -130,6 +131,12 @@ class Station:
     def is_member(self) -> bool:
         """Whether this enterprise is in the version of the trust file that this life works with."""
         return self.consortium.has(self.me.enterprise)
+
+    @property
+    def partners(self) -> tuple[EnterpriseId, ...]:
+        """Every other member of this version of the trust file."""
+        names = (member.enterprise for member in self.consortium.members)
+        return tuple(name for name in names if name != self.me.enterprise)
 
     def begin(self, now_ns: int) -> None:
         """Start collecting the effects of one event; time never goes backwards."""

@@ -17,6 +17,7 @@ from mutualedge.model import (
     HexLeaseId,
     PositiveCount,
 )
+from mutualedge.protocol.enrolment import EnrolmentReply, EnrolmentRequest
 from mutualedge.protocol.frames import Handshake, SealedRecord
 from mutualedge.signing import Envelope
 
@@ -302,6 +303,7 @@ Request = (
     | SubmitCountersignatures
     | ProposeTrust
     | Reading
+    | EnrolmentRequest
 )
 Reply = (
     OfferMade
@@ -318,6 +320,7 @@ Reply = (
     | Blocks
     | Accepted
     | ReadingScored
+    | EnrolmentReply
     | Refused
 )
 

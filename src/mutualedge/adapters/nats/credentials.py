@@ -135,7 +135,7 @@ def activation_token(exporter: Nkey, *, importer: str, now_ns: int, lifetime_ns:
     return _token(exporter, importer, "call", claims, validity)
 
 
-def verify_activation(token: str, *, exporter: str, importer: str, now_ns: int) -> None:
+def verify_activation(token: str, exporter: str, importer: str, now_ns: int) -> None:
     """Return if the token is the exporter's leave for the importer, now.
 
     The hub checks before it signs an account token: the server would accept a bad one and fail

@@ -1,0 +1,141 @@
+"""One question and one answer per connection, each behind its length, under TLS 1.3.
+
+The server shows its certificate; who asks is told by what it asks, which is signed.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mutualedge.errors import PeerError, Unreachable, UsageError
+
+LENGTH_BYTES = 4
+MESSAGE_BYTES_MAX = 1 << 20
+"""As on the bus: one reply holds sixteen blocks of the ledger or less."""
+
+CONNECTIONS_MAX = 32
+"""Questions at once; they come from people and from joining nodes, a few an hour."""
+
+QUESTION_TIMEOUT_S = 10.0
+"""Until the question has arrived whole: a silent connection holds its place no longer."""
+
+ANSWER_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 2.0
+
+Answerer = Callable[[bytes], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFiles:
+    """Where certificate and private key of the server lie, PEM."""
+
+    certificate: Path
+    private_key: Path
+
+
+@asynccontextmanager
+async def serve(host: str, port: int, files: ServerFiles, answer: Answerer) -> AsyncIterator[int]:
+    """Answer questions until the block ends.
+
+    Args:
+        host: Address to listen on.
+        port: 0 for any free one.
+        files: What the server shows.
+        answer: Returns the answer to a question; its errors close the connection.
+
+    Yields:
+        The port.
+
+    Raises:
+        UsageError: The port is taken, or the host is not this machine's.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(files.certificate, files.private_key)
+    free = asyncio.Semaphore(CONNECTIONS_MAX)
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, TimeoutError, PeerError, asyncio.IncompleteReadError):
+            async with free:
+                await _answer_one(reader, writer, answer)
+        await _close(writer)
+
+    try:
+        server = await asyncio.start_server(take, host, port, ssl=context)
+    except OSError as error:
+        sentence = f"Port {port} on {host} cannot be used ({error.strerror}); choose another."
+        raise UsageError("tls.port.taken", sentence) from error
+    async with server:
+        yield int(server.sockets[0].getsockname()[1])
+
+
+async def _answer_one(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answerer
+) -> None:
+    async with asyncio.timeout(QUESTION_TIMEOUT_S):
+        question = await _read(reader)
+    async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        await _write(writer, await answer(question))
+
+
+async def ask(
+    host: str, port: int, root_pem: str, question: bytes, timeout_s: float = ANSWER_TIMEOUT_S
+) -> bytes:
+    """Return the server's answer.
+
+    Args:
+        host: Name or address, as it stands in the server's certificate.
+        port: The server's.
+        root_pem: What its certificate must chain to.
+        question: At most ``MESSAGE_BYTES_MAX``.
+        timeout_s: For everything.
+
+    Raises:
+        PeerError: Another server than the one that this root certified, or nonsense.
+        Unreachable: Nobody answers there, or not in time.
+    """
+    context = ssl.create_default_context(cadata=root_pem)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    place = f"{host}:{port}"
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_connection(host, port, ssl=context)
+            try:
+                await _write(writer, question)
+                return await _read(reader)
+            finally:
+                await _close(writer)
+    except ssl.SSLCertVerificationError as error:
+        sentence = f"{place} shows a certificate that does not belong here: {error.verify_message}."
+        raise PeerError("tls.server.other", sentence) from error
+    except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+        sentence = f"{place} does not answer ({_words(error)}); is the hub running?"
+        raise Unreachable("tls.server.silent", sentence) from error
+
+
+def _words(error: Exception) -> str:
+    return str(error) or "no answer in time"
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    length_bytes = int.from_bytes(await reader.readexactly(LENGTH_BYTES), "big")
+    if length_bytes > MESSAGE_BYTES_MAX:
+        sentence = f"A message of {length_bytes} bytes exceeds {MESSAGE_BYTES_MAX}."
+        raise PeerError("tls.message.oversize", sentence)
+    return await reader.readexactly(length_bytes)
+
+
+async def _write(writer: asyncio.StreamWriter, message: bytes) -> None:
+    writer.write(len(message).to_bytes(LENGTH_BYTES, "big") + message)
+    await writer.drain()
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await writer.wait_closed()

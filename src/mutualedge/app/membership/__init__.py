@@ -1,0 +1,1 @@
+"""Who is in a consortium: founding alone, inviting, joining, approving, leaving."""

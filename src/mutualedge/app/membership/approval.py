@@ -1,0 +1,173 @@
+"""How a member lets others in: it invites, sees who applies, approves."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mutualedge.app.accounts import account_key, open_door
+from mutualedge.app.membership.invitation import Invitation, invitation_text
+from mutualedge.app.membership.joining import fingerprint
+from mutualedge.app.membership.site import (
+    MemberSite,
+    Say,
+    adopt,
+    enterprise_key_of,
+    member_site,
+    wait_outcome,
+)
+from mutualedge.errors import RefusedByPolicy
+from mutualedge.identity import Member, with_member
+from mutualedge.model import (
+    NS_PER_S,
+    Digest,
+    EnterpriseId,
+    format_instant,
+)
+from mutualedge.protocol import (
+    Accepted,
+    Application,
+    Applications,
+    Applied,
+    ApprovalOrder,
+    Approve,
+    Approved,
+    AskApplications,
+    Invite,
+    InviteOrder,
+    ListOrder,
+)
+from mutualedge.signing import (
+    Envelope,
+    parse_canonical,
+    sign_record,
+    verify_record,
+)
+
+SECRET_BYTES = 32
+INVITATION_S = 24 * 3600
+"""How long an invitation is good for: a working day, and the night before somebody reads it."""
+
+Confirm = Callable[[str], bool]
+
+
+async def invite(own: Path, newcomer: EnterpriseId) -> str:
+    """Return the invitation for an enterprise, as one word to hand over.
+
+    Raises:
+        UsageError: This folder is no member's.
+        MutualEdgeError: The office refuses or cannot be reached.
+    """
+    member, secret, now_ns = member_site(own), os.urandom(SECRET_BYTES), time.time_ns()
+    expires = format_instant(now_ns + INVITATION_S * NS_PER_S)
+    order = InviteOrder(
+        enterprise=member.name,
+        newcomer=newcomer,
+        secret_digest=Digest(hashlib.sha256(secret).hexdigest()),
+        expires=expires,
+        at=format_instant(now_ns),
+    )
+    await member.desk.ask(Invite(order=sign_record(order, member.settlement_key)), Accepted)
+    network = member.options.network
+    invitation = Invitation(
+        consortium=member.consortium.trust.consortium,
+        enterprise=newcomer,
+        founding=member.told.trust.payload_digest,
+        host=network.hub_host,
+        leaf_port=network.hub_port,
+        office_port=network.office_port,
+        root_pem=member.told.tls.root_pem,
+        secret=secret,
+        expires=expires,
+    )
+    return invitation_text(invitation)
+
+
+async def waiting(own: Path) -> list[str]:
+    """Return a sentence about each enterprise that waits for approval.
+
+    Raises:
+        MutualEdgeError: The office refuses or cannot be reached.
+    """
+    return [_described(each) for each in (await _applications(member_site(own))).waiting]
+
+
+async def approve(own: Path, newcomer: EnterpriseId, confirm: Confirm, say: Say) -> bool:
+    """Approve a newcomer; the last approval needed has the ledger adopt it. False if not confirmed.
+
+    Args:
+        own: The member's folder, with its enterprise key in it.
+        newcomer: Whom.
+        confirm: Shown who it is, says whether to go on.
+        say: Told what happened.
+
+    Raises:
+        UsageError: The enterprise key is not there.
+        RefusedByPolicy: Nobody of this name waits, or our ledger is behind the hub's.
+        MutualEdgeError: The office or the ledger refuses.
+    """
+    member = member_site(own)
+    applied = await _application_of(member, newcomer)
+    if not confirm(_described(applied)):
+        return False
+    approved = await member.desk.ask(
+        Approve(order=_approval(member, applied.application)), Approved
+    )
+    if approved.trust is None:
+        missing = approved.needed - len(approved.approved)
+        say(f"Approved by {', '.join(approved.approved)}; {missing} more must.")
+        return True
+    await wait_outcome(member, await adopt(member, approved.trust), say)
+    say(f"'{newcomer}' is a member from now on.")
+    return True
+
+
+def _approval(member: MemberSite, application: Envelope) -> Envelope:
+    claimed = parse_canonical(application.payload, Application)
+    newcomer = verify_record(
+        claimed.card, Member, parse_canonical(claimed.card.payload, Member).enterprise_key
+    )
+    trust = sign_record(with_member(member.consortium, claimed.card), enterprise_key_of(member))
+    now_ns = time.time_ns()
+    order = ApprovalOrder(
+        enterprise=member.name,
+        newcomer=newcomer.enterprise,
+        trust=trust,
+        activation=open_door(account_key(member.told.account_seed), newcomer.account, now_ns),
+        at=format_instant(now_ns),
+    )
+    return sign_record(order, member.settlement_key)
+
+
+async def _applications(member: MemberSite) -> Applications:
+    order = ListOrder(enterprise=member.name, at=format_instant(time.time_ns()))
+    signed = sign_record(order, member.settlement_key)
+    return await member.desk.ask(AskApplications(order=signed), Applications)
+
+
+async def _application_of(member: MemberSite, newcomer: EnterpriseId) -> Applied:
+    shown = await _applications(member)
+    if shown.trust.payload_digest != member.consortium.digest:
+        sentence = "This node has not seen the ledger's latest block; let it run, then try again."
+        raise RefusedByPolicy("membership.ledger.behind", sentence)
+    for each in shown.waiting:
+        if _name_of(each.application) == newcomer:
+            return each
+    names = ", ".join(_name_of(each.application) for each in shown.waiting) or "nobody"
+    sentence = f"'{newcomer}' does not wait for approval; who does: {names}."
+    raise RefusedByPolicy("membership.application.unknown", sentence)
+
+
+def _card_of(application: Envelope) -> Envelope:
+    return parse_canonical(application.payload, Application).card
+
+
+def _name_of(application: Envelope) -> EnterpriseId:
+    return parse_canonical(_card_of(application).payload, Member).enterprise
+
+
+def _described(applied: Applied) -> str:
+    mark = fingerprint(_card_of(applied.application))
+    by = f"approved by {', '.join(applied.approved)}" if applied.approved else "not approved yet"
+    return f"'{_name_of(applied.application)}' applies; fingerprint {mark}; {by}"

@@ -1,0 +1,36 @@
+"""A consortium of one, which others join: how one starts for real."""
+
+from pathlib import Path
+
+from mutualedge.app.founding import HUB, Founding, Place, found_consortium
+from mutualedge.app.names import parse_enterprise
+from mutualedge.app.options import BorrowingSettings, LendingSettings, TimingSettings
+from mutualedge.errors import UsageError
+
+
+def found_alone(folder: Path, enterprise: str, consortium: str, place: Place) -> str:
+    """Found a consortium with one member and return what to do next.
+
+    Raises:
+        UsageError: A name or a port is none, or the folder is not empty.
+    """
+    name = parse_enterprise(enterprise)
+    if folder.exists() and any(folder.iterdir()):
+        sentence = f"{folder} is not empty; name a new folder, so that nothing is overwritten."
+        raise UsageError("membership.folder.used", sentence)
+    founding = Founding(
+        consortium=parse_enterprise(consortium),
+        timing=TimingSettings(),
+        lending=LendingSettings(),
+        borrowers={name: BorrowingSettings()},
+        members=(name,),
+        place=place,
+    )
+    found_consortium(founding, folder)
+    return (
+        f"Founded '{consortium}' with its first member '{name}'. Start both processes:\n"
+        f"  mutualedge hub {folder / HUB}\n"
+        f"  mutualedge node {folder / name}\n"
+        f"Then invite others:\n"
+        f"  mutualedge invite {folder / name} NAME"
+    )

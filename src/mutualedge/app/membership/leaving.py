@@ -1,0 +1,147 @@
+"""How a member leaves: it settles what is open, and takes the proof of all of it along."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import msgspec
+
+from mutualedge.adapters.sqlite import SqliteStore
+from mutualedge.app.files import STORE_FILE
+from mutualedge.app.membership.site import (
+    OUTCOME_TIMEOUT_S,
+    POLL_S,
+    MemberSite,
+    Say,
+    adopt,
+    enterprise_key_of,
+    ledger_of,
+    member_site,
+    verify_done,
+)
+from mutualedge.app.options import write_settings
+from mutualedge.app.processes import EVENTS_FILE, cause_of, run_node
+from mutualedge.consortium.rows import LEDGER_BUCKET, block_write, state_writes
+from mutualedge.errors import Unreachable
+from mutualedge.identity import verify_trust, without_member
+from mutualedge.ledger import Ledger
+from mutualedge.model import format_instant
+from mutualedge.node.books import OUTBOX_BUCKET, final_height
+from mutualedge.node.leases import BORROWED, LENT, LeaseRow
+from mutualedge.protocol import (
+    Accepted,
+    AskLedger,
+    Blocks,
+    ListOrder,
+    SignedBlock,
+    SubmitCountersignatures,
+)
+from mutualedge.signing import Envelope, sign_record
+
+
+async def leave_consortium(own: Path, say: Say) -> None:
+    """Settle what is open, then leave the consortium; the node must not be running elsewhere.
+
+    Raises:
+        UsageError: The node runs, this folder is no member's, or it is the last one.
+        MutualEdgeError: The hub cannot be reached, or the ledger refuses.
+    """
+    member = member_site(own)
+    trust = sign_record(without_member(member.consortium, member.name), enterprise_key_of(member))
+    with SqliteStore(own / STORE_FILE):
+        quiet = msgspec.structs.replace(member.options, lending=None, borrowing=None)
+        write_settings(own, quiet)
+    say("From now on this node neither lends nor borrows; what is open is settled first.")
+    try:
+        await _settle_and_go(member, trust, say)
+    except ExceptionGroup as failed:
+        raise cause_of(failed) from failed
+    say(f"'{member.name}' has left. Keep {own}: it holds the evidence of all that was settled.")
+
+
+async def _settle_and_go(member: MemberSite, trust: Envelope, say: Say) -> None:
+    """Run the node until nothing is open and the ledger has let it go."""
+    with (member.own / EVENTS_FILE).open("ab") as events:
+        async with asyncio.TaskGroup() as running:
+            node = running.create_task(run_node(member.own, notes=events))
+            await _wait_settled(member.own, say)
+            command = await adopt(member, trust)
+            node.cancel()
+    await _read_out(member)
+    verify_done(ledger_of(member.own, member.told).outcome(member.name, command))
+
+
+async def _wait_settled(own: Path, say: Say) -> None:
+    """Return once nothing is open; say so whenever the number of open things changes."""
+    told = 0
+    while (count := unsettled(own)) > 0:
+        if count != told:
+            say(f"Waiting for {count} leases or ledger commands to end; Ctrl-C, then go on later.")
+            told = count
+        await asyncio.sleep(POLL_S)
+
+
+async def _read_out(member: MemberSite) -> None:
+    """Read the ledger to the block that let us go, and countersign: the hub is closed to our node.
+
+    Then read on until the others countersigned too, so that our folder proves all of it alone.
+
+    Raises:
+        Unreachable: They did not in time; the hub is gone, or a member that must.
+        MutualEdgeError: The office refuses, or a block is not in order.
+    """
+    try:
+        async with asyncio.timeout(OUTCOME_TIMEOUT_S):
+            await _read_to_the_end(member)
+    except TimeoutError as error:
+        sentence = "The others have not countersigned the last block yet; their copies prove it."
+        raise Unreachable("membership.block.open", sentence) from error
+
+
+async def _read_to_the_end(member: MemberSite) -> None:
+    while True:
+        if await _read_further(member):
+            return
+        await asyncio.sleep(POLL_S)
+
+
+async def _read_further(member: MemberSite) -> bool:
+    """Take what is new since the last final block; tell whether all of it is final."""
+    with SqliteStore(member.own / STORE_FILE) as store:
+        ledger = Ledger(verify_trust(member.told.trust), store.scan(LEDGER_BUCKET))
+        order = ListOrder(enterprise=member.name, at=format_instant(time.time_ns()))
+        signed = sign_record(order, member.settlement_key)
+        question = AskLedger(order=signed, from_height=final_height(ledger, store) + 1)
+        some = await member.desk.ask_patiently(question, Blocks)
+        new = tuple(_take(member, ledger, store, each) for each in some.blocks)
+        words = tuple(word for word in new if word is not None)
+        if words:
+            said = SubmitCountersignatures(countersignatures=words)
+            await member.desk.ask_patiently(said, Accepted)
+        return final_height(ledger, store) == some.height
+
+
+def _take(
+    member: MemberSite, ledger: Ledger, store: SqliteStore, signed: SignedBlock
+) -> Envelope | None:
+    """Keep a block, executed if it is new; return our word for it if it was."""
+    height = ledger.parse_block(signed.block).height
+    if height <= ledger.height:
+        ledger.verify_executed(signed.block)
+        store.commit([block_write(height, signed)])
+        return None
+    rows = ledger.apply(signed.block, time.time_ns())
+    store.commit([block_write(height, signed), *state_writes(rows)])
+    return ledger.countersign(signed.block, member.settlement_key, member.name)
+
+
+def unsettled(own: Path) -> int:
+    """Return how many leases and ledger commands of a node wait for their end."""
+    with SqliteStore(own / STORE_FILE, read_only=True) as store:
+        leases = [
+            msgspec.msgpack.decode(raw, type=LeaseRow)
+            for bucket in (LENT, BORROWED)
+            for _, raw in store.scan(bucket)
+        ]
+        commands = sum(1 for _ in store.scan(OUTBOX_BUCKET))
+    return commands + sum(not lease.resolved for lease in leases)

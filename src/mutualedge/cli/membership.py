@@ -1,0 +1,101 @@
+"""``mutualedge init``, ``invite``, ``join``, ``approve``, ``leave``: who is in a consortium."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Own = Annotated[Path, typer.Argument(help="Folder of the member's own node.")]
+Name = Annotated[str, typer.Argument(help="Name of the enterprise: a-z, 0-9 and '-'.")]
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="New folder for hub and first member.")],
+    enterprise: Name,
+    *,
+    consortium: Annotated[str, typer.Option(help="Name of the consortium.")] = "consortium",
+    host: Annotated[str, typer.Option(help="Address others reach the hub at.")] = "127.0.0.1",
+    leaf_port: Annotated[int, typer.Option(help="Port for the members' links.")] = 7422,
+    office_port: Annotated[int, typer.Option(help="Port for who joins.")] = 7423,
+) -> int:
+    """Found a consortium of one, which others can join."""
+    from mutualedge.app.founding import Place
+    from mutualedge.app.membership.initial import found_alone
+
+    place = Place(host=host, leaf_port=leaf_port, office_port=office_port)
+    typer.echo(found_alone(folder, enterprise, consortium, place))
+    return 0
+
+
+def invite(own: Own, newcomer: Name) -> int:
+    """Print an invitation: one word, good for a day, to hand to the newcomer."""
+    import asyncio
+
+    from mutualedge.app.membership import approval
+    from mutualedge.app.names import parse_enterprise
+
+    typer.echo(asyncio.run(approval.invite(own, parse_enterprise(newcomer))))
+    return 0
+
+
+def join(
+    folder: Annotated[Path, typer.Argument(help="Folder to make the node's own folder in.")],
+    invitation: Annotated[str, typer.Argument(help="What 'invite' printed.")],
+    wait_s: Annotated[float, typer.Option(help="Seconds to wait for approval.")] = 3600.0,
+) -> int:
+    """Join a consortium: make keys, apply, wait for approval, check the whole ledger."""
+    import asyncio
+
+    from mutualedge.app.membership.joining import join_consortium
+
+    own = asyncio.run(join_consortium(invitation, folder, typer.echo, wait_s))
+    typer.echo(f"Joined. Start the node: mutualedge node {own}")
+    return 0
+
+
+def approve(
+    own: Own,
+    newcomer: Annotated[
+        str | None, typer.Argument(help="Name of the newcomer; without it, list who waits.")
+    ] = None,
+    *,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask; fingerprint was compared.")
+    ] = False,
+) -> int:
+    """Approve who wants to join, with the enterprise key; or list who does."""
+    import asyncio
+
+    from mutualedge.app.membership import approval
+    from mutualedge.app.names import parse_enterprise
+
+    if newcomer is None:
+        typer.echo("\n".join(asyncio.run(approval.waiting(own))) or "Nobody waits.")
+        return 0
+
+    def confirm(who: str) -> bool:
+        return yes or typer.confirm(f"{who}.\nIs this the newcomer's fingerprint?")
+
+    name = parse_enterprise(newcomer)
+    return 0 if asyncio.run(approval.approve(own, name, confirm, typer.echo)) else 1
+
+
+def renew(own: Own) -> int:
+    """Renew a member's credentials, which last 90 days; then start its node again."""
+    import asyncio
+
+    from mutualedge.app.membership.renewal import renew_credentials
+
+    asyncio.run(renew_credentials(own))
+    typer.echo("Renewed for 90 days. Start the node again, so that it uses them.")
+    return 0
+
+
+def leave(own: Own) -> int:
+    """Settle what is open, then leave the consortium; stop the node first."""
+    import asyncio
+
+    from mutualedge.app.membership.leaving import leave_consortium
+
+    asyncio.run(leave_consortium(own, typer.echo))
+    return 0

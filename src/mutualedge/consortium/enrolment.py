@@ -1,0 +1,437 @@
+"""Who joins: invitations, applications and approvals, until the ledger adopts a trust file.
+
+The office decides nothing. It keeps what members signed until more than two thirds of them did;
+then anyone of them has the ledger adopt it.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar, assert_never
+
+import msgspec
+
+from mutualedge.errors import PeerError, RefusedByPolicy
+from mutualedge.identity import (
+    Consortium,
+    Member,
+    TrustFile,
+    parse_trust,
+    supermajority,
+    with_member,
+)
+from mutualedge.model import NS_PER_S, Digest, EnterpriseId, parse_instant
+from mutualedge.protocol import (
+    APPLICATIONS_MAX,
+    Accepted,
+    Application,
+    Applications,
+    Applied,
+    Apply,
+    ApprovalOrder,
+    Approve,
+    Approved,
+    AskApplications,
+    AskConsortium,
+    AskHistory,
+    AskLedger,
+    AskProgress,
+    ConsortiumShown,
+    Credentials,
+    Invite,
+    InviteOrder,
+    ListOrder,
+    Progress,
+    Renew,
+    Renewed,
+    RenewOrder,
+    StoreView,
+    Write,
+)
+from mutualedge.protocol.enrolment import EnrolmentReply
+from mutualedge.signing import (
+    Envelope,
+    canonical_bytes,
+    parse_canonical,
+    signed_only_by,
+    verify_record,
+)
+
+INVITATION_BUCKET = "invitation"
+APPLICATION_BUCKET = "application"
+APPROVAL_BUCKET = "approval"
+ACTIVATION_BUCKET = "activation"
+
+ORDER_AGE_NS_MAX = 300 * NS_PER_S
+"""An order older or newer than five minutes is refused: clocks differ less, replays wait longer."""
+
+INVITATION_NS_MAX = 7 * 86_400 * NS_PER_S
+"""The longest an invitation may be good for: a week, then somebody must mean it again."""
+
+NewcomerRequest = AskConsortium | Apply | AskProgress
+MemberRequest = Invite | AskApplications | Approve | Renew
+DeskRequest = NewcomerRequest | MemberRequest
+
+Order = TypeVar("Order", InviteOrder, ListOrder, ApprovalOrder, RenewOrder)
+
+
+Issue = Callable[[Member, str, int], Credentials]
+"""Makes certificate and machine for a member, from the public key it wants certified, now."""
+
+VerifyDoor = Callable[[str, str, str, int], None]
+"""Returns if a token is one account's leave for another to call it, now; raises otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Candidate:
+    """Who applies, and the trust file it would be in."""
+
+    application: Application
+    member: Member
+    trust: TrustFile
+
+
+class Enrolment:
+    """Keeps who was invited, who applied and who approved; answers what is asked about it."""
+
+    def __init__(
+        self,
+        *,
+        issue: Issue,
+        verify_door: VerifyDoor,
+        release: str,
+        founding: Envelope,
+        store: StoreView,
+    ) -> None:
+        """Restore what was kept.
+
+        Args:
+            issue: Makes what a newcomer needs.
+            verify_door: Checks what opens a door on the bus.
+            release: Version of the software that the consortium runs.
+            founding: The founding trust file.
+            store: Rows written so far.
+        """
+        self._issue = issue
+        self._verify_door = verify_door
+        self._release = release
+        self._founding = founding
+        self._rows = {
+            bucket: dict(store.scan(bucket))
+            for bucket in (INVITATION_BUCKET, APPLICATION_BUCKET, APPROVAL_BUCKET)
+        }
+        self._writes: list[Write] = []
+
+    def answer(
+        self, request: DeskRequest, consortium: Consortium, now_ns: int
+    ) -> EnrolmentReply | Accepted:
+        """Return the answer to a question about who joins.
+
+        Raises:
+            MutualEdgeError: As the method for that question says.
+        """
+        if isinstance(request, NewcomerRequest):
+            return self._answer_newcomer(request, consortium, now_ns)
+        return self._answer_member(request, consortium, now_ns)
+
+    def _answer_newcomer(
+        self, request: NewcomerRequest, consortium: Consortium, now_ns: int
+    ) -> EnrolmentReply:
+        match request:
+            case AskConsortium():
+                return self.show(request, consortium, now_ns)
+            case Apply():
+                return self.apply(request, consortium, now_ns)
+            case AskProgress():
+                return self.progress(request, consortium, now_ns)
+            case _:
+                assert_never(request)
+
+    def _answer_member(
+        self, request: MemberRequest, consortium: Consortium, now_ns: int
+    ) -> EnrolmentReply | Accepted:
+        match request:
+            case Invite():
+                return self.invite(request, consortium, now_ns)
+            case AskApplications():
+                return self.waiting(request, consortium, now_ns)
+            case Approve():
+                return self.approve(request, consortium, now_ns)
+            case Renew():
+                return self.renew(request, consortium, now_ns)
+            case _:
+                assert_never(request)
+
+    def take_writes(self) -> list[Write]:
+        """Return the rows that answers since the last call depend on."""
+        writes, self._writes = self._writes, []
+        return writes
+
+    def invite(self, request: Invite, consortium: Consortium, now_ns: int) -> Accepted:
+        """Let the holder of a secret apply.
+
+        Raises:
+            PeerError: No member ordered it, or long ago.
+            RefusedByPolicy: It would be good for too long, or is for a member.
+        """
+        order = _verified(request.order, InviteOrder, consortium, now_ns)
+        if consortium.has(order.newcomer):
+            sentence = f"'{order.newcomer}' is a member already; invite under another name."
+            raise RefusedByPolicy("enrolment.newcomer.member", sentence)
+        if parse_instant(order.expires) > now_ns + INVITATION_NS_MAX:
+            sentence = "An invitation is good for a week at most; let it expire earlier."
+            raise RefusedByPolicy("enrolment.invitation.long", sentence)
+        self._put(INVITATION_BUCKET, order.newcomer, request.order)
+        return Accepted()
+
+    def show(self, request: AskConsortium, consortium: Consortium, now_ns: int) -> ConsortiumShown:
+        """Return whom the holder of a secret would join.
+
+        Raises:
+            RefusedByPolicy: No invitation has this secret, or it has expired.
+        """
+        self._invited(request.secret, now_ns)
+        return ConsortiumShown(founding=self._founding, trust=consortium.envelope)
+
+    def apply(self, request: Apply, consortium: Consortium, now_ns: int) -> Progress:
+        """Keep an application; the same one again changes nothing, another one replaces it.
+
+        Raises:
+            PeerError: Not signed by the card's own enterprise key, or a key that others have.
+            RefusedByPolicy: Not invited, another release, or too many wait.
+        """
+        newcomer = self._invited(request.secret, now_ns)
+        candidate = _candidate(request.application, consortium)
+        if candidate.member.enterprise != newcomer:
+            sentence = f"The invitation is for '{newcomer}'; apply under that name."
+            raise RefusedByPolicy("enrolment.newcomer.other", sentence)
+        self._check_release(candidate.application, consortium.trust)
+        self._check_doors(candidate, consortium, now_ns)
+        kept = self._rows[APPLICATION_BUCKET]
+        if newcomer not in kept and len(kept) >= APPLICATIONS_MAX:
+            sentence = f"{APPLICATIONS_MAX} applications wait already; approve or replace some."
+            raise RefusedByPolicy("enrolment.applications.full", sentence)
+        self._put(APPLICATION_BUCKET, newcomer, request.application)
+        return self._progress(newcomer, consortium, now_ns)
+
+    def progress(self, request: AskProgress, consortium: Consortium, now_ns: int) -> Progress:
+        """Return how far an application is, with credentials once its member is adopted.
+
+        Raises:
+            RefusedByPolicy: Not invited, or nothing was applied for.
+        """
+        return self._progress(self._invited(request.secret, now_ns), consortium, now_ns)
+
+    def verify_admitted(self, request: AskHistory, consortium: Consortium, now_ns: int) -> None:
+        """Return if the holder of this secret may read the ledger.
+
+        Raises:
+            RefusedByPolicy: Not invited, or not admitted.
+        """
+        newcomer = self._invited(request.secret, now_ns)
+        if not consortium.has(newcomer):
+            sentence = f"'{newcomer}' is no member yet; wait for its approval."
+            raise RefusedByPolicy("enrolment.newcomer.waiting", sentence)
+
+    def verify_reader(self, request: AskLedger, consortium: Consortium, now_ns: int) -> None:
+        """Return if this is asked by who is a member, or was: it needs the block that let it go.
+
+        Raises:
+            PeerError: It never was, or asked long ago.
+        """
+        claimed = parse_canonical(request.order.payload, ListOrder)
+        key = consortium.card(claimed.enterprise).settlement_key
+        _verify_fresh(verify_record(request.order, ListOrder, key), now_ns)
+
+    def waiting(
+        self, request: AskApplications, consortium: Consortium, now_ns: int
+    ) -> Applications:
+        """Return who waits for approval.
+
+        Raises:
+            PeerError: No member asks.
+        """
+        _verified(request.order, ListOrder, consortium, now_ns)
+        waiting = tuple(
+            Applied(application=_envelope(raw), approved=self._approvers(name, consortium))
+            for name, raw in self._applications()
+            if not consortium.has(name)
+        )
+        return Applications(trust=consortium.envelope, waiting=waiting)
+
+    def approve(self, request: Approve, consortium: Consortium, now_ns: int) -> Approved:
+        """Keep a member's approval; once enough approve, return the trust file they all signed.
+
+        Raises:
+            PeerError: Not that member's signatures, or over another trust file.
+            RefusedByPolicy: Nobody of this name waits.
+        """
+        order = _verified(request.order, ApprovalOrder, consortium, now_ns)
+        candidate = self._waiting(order.newcomer, consortium)
+        approver = consortium.member(order.enterprise)
+        if order.trust.payload != canonical_bytes(candidate.trust):
+            sentence = f"This approves another trust file than the next one with '{order.newcomer}'"
+            raise PeerError("enrolment.approval.other", f"{sentence}; look again, then approve.")
+        verify_record(order.trust, TrustFile, approver.enterprise_key)
+        self._verify_door(order.activation, approver.account, candidate.member.account, now_ns)
+        self._put(APPROVAL_BUCKET, f"{order.newcomer}/{order.enterprise}", request.order)
+        self._open(order.enterprise, order.newcomer, order.activation)
+        for importer, token in candidate.application.activations.items():
+            self._open(order.newcomer, importer, token)
+        return self._counted(order.newcomer, consortium)
+
+    def renew(self, request: Renew, consortium: Consortium, now_ns: int) -> Renewed:
+        """Return a member's credentials anew, and keep its leaves to be called.
+
+        Raises:
+            PeerError: No member asks, or a leave is not what it must be.
+            UsageError: The key cannot be certified.
+        """
+        order = _verified(request.order, RenewOrder, consortium, now_ns)
+        member, doors = consortium.member(order.enterprise), consortium.accounts
+        for importer, token in order.activations.items():
+            if importer not in doors:
+                sentence = f"'{importer}' is no member; its door needs no renewal."
+                raise PeerError("enrolment.door.unknown", sentence)
+            self._verify_door(token, member.account, doors[importer], now_ns)
+        for importer, token in order.activations.items():
+            self._open(order.enterprise, importer, token)
+        return Renewed(credentials=self._issue(member, order.tls_public_key_pem, now_ns))
+
+    def _counted(self, newcomer: EnterpriseId, consortium: Consortium) -> Approved:
+        approvers = self._approvers(newcomer, consortium)
+        needed = supermajority(len(consortium.members))
+        signed = None
+        if len(approvers) >= needed:
+            orders = [self._approval(newcomer, name) for name in approvers]
+            every = tuple(each for order in orders for each in order.trust.signatures)
+            keys = [consortium.member(name).enterprise_key for name in approvers]
+            loose = msgspec.structs.replace(orders[0].trust, signatures=every)
+            signed = signed_only_by(loose, *keys)
+        return Approved(approved=approvers, needed=needed, trust=signed)
+
+    def _progress(self, newcomer: EnterpriseId, consortium: Consortium, now_ns: int) -> Progress:
+        application = self._application(newcomer)
+        credentials = None
+        if consortium.has(newcomer):
+            member = consortium.member(newcomer)
+            key = application.tls_public_key_pem
+            credentials = self._issue(member, key, now_ns)
+        return Progress(
+            approved=() if credentials else self._approvers(newcomer, consortium),
+            needed=supermajority(len(consortium.members)),
+            credentials=credentials,
+        )
+
+    def _invited(self, secret: bytes, now_ns: int) -> EnterpriseId:
+        digest = Digest(hashlib.sha256(secret).hexdigest())
+        for raw in self._rows[INVITATION_BUCKET].values():
+            order = parse_canonical(_envelope(raw).payload, InviteOrder)
+            if order.secret_digest == digest and parse_instant(order.expires) > now_ns:
+                return order.newcomer
+        sentence = "No invitation has this secret, or it has expired; ask a member for a new one."
+        raise RefusedByPolicy("enrolment.invitation.unknown", sentence)
+
+    def _check_release(self, application: Application, trust: TrustFile) -> None:
+        if application.measurement not in trust.runner_measurements:
+            sentence = (
+                f"You run release {application.release}, whose runner this consortium does not "
+                f"trust; its own is {self._release}. Install that one, or have it trust yours."
+            )
+            raise RefusedByPolicy("enrolment.release.mismatch", sentence)
+
+    def _check_doors(self, candidate: _Candidate, consortium: Consortium, now_ns: int) -> None:
+        """Refuse an application that does not open its door to all it would work with."""
+        account = candidate.member.account
+        doors = consortium.accounts
+        missing = [name for name in doors if name not in candidate.application.activations]
+        if missing:
+            sentence = f"The application opens no door to '{missing[0]}'; apply again."
+            raise PeerError("enrolment.application.door", sentence)
+        for importer, token in candidate.application.activations.items():
+            if importer in doors:
+                self._verify_door(token, account, doors[importer], now_ns)
+
+    def _waiting(self, newcomer: EnterpriseId, consortium: Consortium) -> _Candidate:
+        raw = self._rows[APPLICATION_BUCKET].get(newcomer)
+        if raw is None or consortium.has(newcomer):
+            sentence = f"Nobody called '{newcomer}' waits for approval; list who does."
+            raise RefusedByPolicy("enrolment.application.unknown", sentence)
+        return _candidate(_envelope(raw), consortium)
+
+    def _applications(self) -> list[tuple[EnterpriseId, bytes]]:
+        rows = self._rows[APPLICATION_BUCKET]
+        return [(EnterpriseId(name), rows[name]) for name in sorted(rows)]
+
+    def _application(self, newcomer: EnterpriseId) -> Application:
+        raw = self._rows[APPLICATION_BUCKET].get(newcomer)
+        if raw is None:
+            sentence = f"'{newcomer}' has not applied yet; send its application first."
+            raise RefusedByPolicy("enrolment.application.missing", sentence)
+        return parse_canonical(_envelope(raw).payload, Application)
+
+    def _approvers(
+        self, newcomer: EnterpriseId, consortium: Consortium
+    ) -> tuple[EnterpriseId, ...]:
+        """Return who approved just this application, for the version after the present one."""
+        wanted = canonical_bytes(self._waiting(newcomer, consortium).trust)
+        return tuple(
+            member.enterprise
+            for member in consortium.members
+            if f"{newcomer}/{member.enterprise}" in self._rows[APPROVAL_BUCKET]
+            and self._approval(newcomer, member.enterprise).trust.payload == wanted
+        )
+
+    def _approval(self, newcomer: str, enterprise: str) -> ApprovalOrder:
+        raw = self._rows[APPROVAL_BUCKET][f"{newcomer}/{enterprise}"]
+        return parse_canonical(_envelope(raw).payload, ApprovalOrder)
+
+    def _put(self, bucket: str, key: str, value: Envelope) -> None:
+        raw = canonical_bytes(value)
+        self._rows[bucket][key] = raw
+        self._writes.append(Write(bucket=bucket, key=key, value=raw))
+
+    def _open(self, exporter: str, importer: str, token: str) -> None:
+        key = f"{exporter}/{importer}"
+        self._writes.append(Write(bucket=ACTIVATION_BUCKET, key=key, value=token.encode()))
+
+
+def _candidate(application: Envelope, consortium: Consortium) -> _Candidate:
+    """Return who applies, if the application is in order.
+
+    Raises:
+        PeerError: Not signed by the card's enterprise key, or a key or platform is another's.
+        UsageError: Of a member already.
+    """
+    claimed = parse_canonical(application.payload, Application)
+    member = parse_canonical(claimed.card.payload, Member)
+    verify_record(application, Application, member.enterprise_key)
+    trust = with_member(consortium, claimed.card)
+    proposed = Envelope(
+        payload=canonical_bytes(trust), payload_type=consortium.envelope.payload_type, signatures=()
+    )
+    parse_trust(proposed)
+    return _Candidate(application=claimed, member=member, trust=trust)
+
+
+def _verified(envelope: Envelope, kind: type[Order], consortium: Consortium, now_ns: int) -> Order:
+    """Return a member's order, if it signed it just now.
+
+    Raises:
+        PeerError: It did not.
+    """
+    claimed = parse_canonical(envelope.payload, kind)
+    key = consortium.member(claimed.enterprise).settlement_key
+    order = verify_record(envelope, kind, key)
+    _verify_fresh(order, now_ns)
+    return order
+
+
+def _verify_fresh(order: InviteOrder | ListOrder | ApprovalOrder | RenewOrder, now_ns: int) -> None:
+    if abs(parse_instant(order.at) - now_ns) > ORDER_AGE_NS_MAX:
+        sentence = f"The order is of {order.at}, over five minutes from now; check both clocks."
+        raise PeerError("enrolment.order.stale", sentence)
+
+
+def _envelope(raw: bytes) -> Envelope:
+    return parse_canonical(raw, Envelope)

@@ -1,0 +1,425 @@
+"""Who joins: what the office keeps, what it answers, and what it refuses."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import pytest
+
+from mutualedge.adapters.nats import verify_activation
+from mutualedge.adapters.tee_sim import make_test_root
+from mutualedge.app.accounts import account_key, open_door
+from mutualedge.app.enterprise import EnterpriseSecrets
+from mutualedge.app.office import Office
+from mutualedge.consortium.enrolment import (
+    ACTIVATION_BUCKET,
+    APPLICATION_BUCKET,
+    DeskRequest,
+    Enrolment,
+)
+from mutualedge.errors import MutualEdgeError
+from mutualedge.identity import (
+    HUB,
+    Consortium,
+    create_authority,
+    supermajority,
+    verify_successor,
+    with_member,
+)
+from mutualedge.model import NS_PER_S, Digest, EnterpriseId, format_instant
+from mutualedge.protocol import (
+    APPLICATIONS_MAX,
+    Accepted,
+    Application,
+    Applications,
+    Apply,
+    ApprovalOrder,
+    Approve,
+    Approved,
+    AskApplications,
+    AskConsortium,
+    AskHistory,
+    AskProgress,
+    ConsortiumShown,
+    Invite,
+    InviteOrder,
+    ListOrder,
+    Progress,
+    Renew,
+    Renewed,
+    RenewOrder,
+)
+from mutualedge.signing import Entropy, Envelope, SigningKey, parse_canonical, sign_record
+from tests.unit.ledger_world import NAMES, consortium, key, settlement_key
+
+NOW_NS = 1_800_000_000 * NS_PER_S
+SECRET = b"s" * 32
+NEWCOMER = EnterpriseId("newcomer")
+MEASUREMENT = Digest("ab" * 32)
+DAY_NS = 86_400 * NS_PER_S
+FIRST, SECOND, THIRD = NAMES[:3]
+
+
+def secrets(name: str = NEWCOMER, seed: bytes = b"x") -> EnterpriseSecrets:
+    return EnterpriseSecrets.draw(EnterpriseId(name), Entropy(seed * 32))
+
+
+def sha_of(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def account_seed(name: str) -> bytes:
+    """Return the seed behind the account on a member's card in the ledger's world."""
+    return bytes(32) if name == HUB else sha_of(name)
+
+
+@dataclass
+class Rows:
+    """A store in memory, as the hub's driver would keep it."""
+
+    rows: dict[str, dict[str, bytes]] = field(default_factory=dict)
+
+    def get(self, bucket: str, key: str) -> bytes | None:
+        return self.rows.get(bucket, {}).get(key)
+
+    def last_key(self, bucket: str) -> str | None:
+        return max(self.rows.get(bucket, {}), default=None)
+
+    def scan(self, bucket: str, prefix: str = "") -> list[tuple[str, bytes]]:
+        rows = sorted(self.rows.get(bucket, {}).items())
+        return [(key, value) for key, value in rows if key.startswith(prefix)]
+
+
+@dataclass
+class Bench:
+    """An office, the consortium it works for, and what it has stored."""
+
+    consortium: Consortium = field(default_factory=consortium)
+    store: Rows = field(default_factory=Rows)
+    now_ns: int = NOW_NS
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        entropy = Entropy(b"o" * 32)
+        authority = create_authority("peak", entropy=entropy, now_ns=NOW_NS)
+        office = Office(authority, make_test_root("peak", entropy.draw(), NOW_NS))
+        self.desk = Enrolment(
+            issue=office.credentials,
+            verify_door=verify_activation,
+            release="1.2",
+            founding=consortium().envelope,
+            store=self.store,
+        )
+
+    def ask(self, request: DeskRequest) -> object:
+        reply = self.desk.answer(request, self.consortium, self.now_ns)
+        for write in self.desk.take_writes():
+            assert write.value is not None
+            self.store.rows.setdefault(write.bucket, {})[write.key] = write.value
+        return reply
+
+    def refusal(self, request: DeskRequest) -> str:
+        with pytest.raises(MutualEdgeError) as refused:
+            self.ask(request)
+        assert not self.desk.take_writes()
+        return refused.value.code
+
+    def approved(self, by: EnterpriseId, own: EnterpriseSecrets | None = None) -> Approved:
+        reply = self.ask(approve(by, own))
+        assert isinstance(reply, Approved)
+        return reply
+
+    def invited(self) -> "Bench":
+        assert self.ask(invite()) == Accepted()
+        return self
+
+    def applied(self) -> "Bench":
+        self.invited().ask(apply())
+        return self
+
+
+def invite(
+    by: EnterpriseId = FIRST,
+    newcomer: EnterpriseId = NEWCOMER,
+    secret: bytes = SECRET,
+    **changes: object,
+) -> Invite:
+    order = InviteOrder(
+        enterprise=by,
+        newcomer=newcomer,
+        secret_digest=Digest(hashlib.sha256(secret).hexdigest()),
+        expires=format_instant(NOW_NS + DAY_NS),
+        at=format_instant(NOW_NS),
+    )
+    changed = msgspec.structs.replace(order, **changes)
+    return Invite(order=sign_record(changed, settlement_key(by)))
+
+
+def application(own: EnterpriseSecrets, **changes: object) -> Envelope:
+    account = account_key(own.account)
+    whole = Application(
+        card=own.card(),
+        release="1.3",
+        measurement=MEASUREMENT,
+        tls_public_key_pem=own.tls_public_key_pem,
+        activations={
+            name: open_door(account, other, NOW_NS) for name, other in consortium().accounts.items()
+        },
+    )
+    changed = msgspec.structs.replace(whole, **changes)
+    return sign_record(changed, SigningKey(own.enterprise))
+
+
+def apply(own: EnterpriseSecrets | None = None, secret: bytes = SECRET, **changes: object) -> Apply:
+    return Apply(secret=secret, application=application(own or secrets(), **changes))
+
+
+def approve(by: EnterpriseId, own: EnterpriseSecrets | None = None, **changes: object) -> Approve:
+    newcomer = own or secrets()
+    trust = with_member(consortium(), newcomer.card())
+    importer = account_key(newcomer.account).public
+    order = ApprovalOrder(
+        enterprise=by,
+        newcomer=NEWCOMER,
+        trust=sign_record(trust, key(f"enterprise {by}")),
+        activation=open_door(account_key(account_seed(by)), importer, NOW_NS),
+        at=format_instant(NOW_NS),
+    )
+    changed = msgspec.structs.replace(order, **changes)
+    return Approve(order=sign_record(changed, settlement_key(by)))
+
+
+def list_order(by: EnterpriseId = FIRST) -> AskApplications:
+    order = ListOrder(enterprise=by, at=format_instant(NOW_NS))
+    return AskApplications(order=sign_record(order, settlement_key(by)))
+
+
+def test_a_newcomer_becomes_a_member() -> None:
+    """Invited, applied, approved by enough: what they signed is the trust file's successor."""
+    bench = Bench().invited()
+    shown = bench.ask(AskConsortium(secret=SECRET))
+    assert shown == ConsortiumShown(founding=consortium().envelope, trust=consortium().envelope)
+    needed = supermajority(len(NAMES))
+    assert bench.ask(apply()) == Progress(approved=(), needed=needed, credentials=None)
+    for name in NAMES[: needed - 1]:
+        bench.restart()  # whatever was answered survives it
+        assert bench.approved(name).trust is None
+    signed = bench.approved(NAMES[needed - 1])
+    assert signed.approved == NAMES[:needed]
+    assert signed.trust is not None
+    bench.consortium = verify_successor(signed.trust, consortium())
+    progress = bench.ask(AskProgress(secret=SECRET))
+    assert isinstance(progress, Progress)
+    assert progress.credentials is not None
+    assert progress.credentials.certificate_pem.startswith("-----BEGIN CERTIFICATE-----")
+    bench.desk.verify_admitted(AskHistory(secret=SECRET, from_height=1), bench.consortium, NOW_NS)
+
+
+def test_doors_open_with_the_approval() -> None:
+    """Who approved may be called by the newcomer; whom it let in may call it."""
+    bench = Bench().applied()
+    assert ACTIVATION_BUCKET not in bench.store.rows
+    bench.ask(approve(FIRST))
+    doors = set(bench.store.rows[ACTIVATION_BUCKET])
+    assert doors == {f"{FIRST}/{NEWCOMER}"} | {f"{NEWCOMER}/{name}" for name in (HUB, *NAMES)}
+
+
+def test_members_see_who_waits() -> None:
+    """The list has the application as it came, and who approved it."""
+    bench = Bench().applied()
+    bench.ask(approve(SECOND))
+    shown = bench.ask(list_order())
+    assert isinstance(shown, Applications)
+    (waiting,) = shown.waiting
+    assert waiting.application == application(secrets())
+    assert waiting.approved == (SECOND,)
+
+
+def test_an_approval_is_for_one_application() -> None:
+    """A newcomer that applies again with other keys begins again; nobody's word moves over."""
+    bench = Bench().applied()
+    bench.ask(approve(FIRST))
+    other = secrets(seed=b"y")
+    progress = bench.ask(apply(other))
+    assert isinstance(progress, Progress)
+    assert progress.approved == ()
+    assert bench.refusal(approve(SECOND)) == "enrolment.approval.other"
+    assert bench.approved(SECOND, other).approved == (SECOND,)
+
+
+def renew(by: EnterpriseId, **changes: object) -> Renew:
+    account = account_key(account_seed(by))
+    order = RenewOrder(
+        enterprise=by,
+        tls_public_key_pem=secrets().tls_public_key_pem,
+        activations={HUB: open_door(account, consortium().accounts[HUB], NOW_NS)},
+        at=format_instant(NOW_NS),
+    )
+    changed = msgspec.structs.replace(order, **changes)
+    return Renew(order=sign_record(changed, settlement_key(by)))
+
+
+def parsed(request: Renew) -> RenewOrder:
+    return parse_canonical(request.order.payload, RenewOrder)
+
+
+def test_a_member_renews_what_expires() -> None:
+    """It gets another certificate, and its doors stay open for as long."""
+    bench = Bench()
+    renewed = bench.ask(renew(FIRST))
+    assert isinstance(renewed, Renewed)
+    assert renewed.credentials.certificate_pem.startswith("-----BEGIN CERTIFICATE-----")
+    assert set(bench.store.rows[ACTIVATION_BUCKET]) == {f"{FIRST}/{HUB}"}
+
+
+Case = tuple[Callable[[], Bench], Callable[[], DeskRequest], str]
+
+CASES: dict[str, Case] = {
+    "invited by nobody": (
+        Bench,
+        lambda: msgspec.structs.replace(
+            invite(),
+            order=sign_record(
+                parse_canonical(invite().order.payload, InviteOrder), key("stranger")
+            ),
+        ),
+        "signing.envelope.unsigned",
+    ),
+    "invited a member": (Bench, lambda: invite(newcomer=SECOND), "enrolment.newcomer.member"),
+    "invited for a month": (
+        Bench,
+        lambda: invite(expires=format_instant(NOW_NS + 30 * DAY_NS)),
+        "enrolment.invitation.long",
+    ),
+    "invited long ago": (
+        Bench,
+        lambda: invite(at=format_instant(NOW_NS - DAY_NS)),
+        "enrolment.order.stale",
+    ),
+    "not invited": (Bench, apply, "enrolment.invitation.unknown"),
+    "another secret": (
+        lambda: Bench().invited(),
+        lambda: apply(secret=b"t" * 32),
+        "enrolment.invitation.unknown",
+    ),
+    "another name": (
+        lambda: Bench().invited(),
+        lambda: apply(secrets("rival")),
+        "enrolment.newcomer.other",
+    ),
+    "another release": (
+        lambda: Bench().invited(),
+        lambda: apply(measurement=Digest("cd" * 32)),
+        "enrolment.release.mismatch",
+    ),
+    "no door for a member": (
+        lambda: Bench().invited(),
+        lambda: apply(activations={}),
+        "enrolment.application.door",
+    ),
+    "somebody else's door": (
+        lambda: Bench().invited(),
+        lambda: apply(
+            activations=parse_canonical(
+                application(secrets(seed=b"y")).payload, Application
+            ).activations
+        ),
+        "nats.activation.forged",
+    ),
+    "a key that another has": (
+        lambda: Bench().invited(),
+        lambda: apply(replace(secrets(), settlement=sha_of(f"settlement of {SECOND}"))),
+        "identity.trust.shared",
+    ),
+    "nothing applied for": (
+        lambda: Bench().invited(),
+        lambda: AskProgress(secret=SECRET),
+        "enrolment.application.missing",
+    ),
+    "renewed by a stranger": (
+        Bench,
+        lambda: Renew(order=sign_record(parsed(renew(FIRST)), key("stranger"))),
+        "signing.envelope.unsigned",
+    ),
+    "renewed another's door": (
+        Bench,
+        lambda: renew(FIRST, activations=parsed(renew(SECOND)).activations),
+        "nats.activation.forged",
+    ),
+    "renewed a door to nobody": (
+        Bench,
+        lambda: renew(FIRST, activations={NEWCOMER: "x"}),
+        "enrolment.door.unknown",
+    ),
+    "approved nobody": (
+        lambda: Bench().invited(),
+        lambda: approve(FIRST),
+        "enrolment.application.unknown",
+    ),
+    "approved without the enterprise key": (
+        lambda: Bench().applied(),
+        lambda: approve(
+            FIRST,
+            trust=sign_record(with_member(consortium(), secrets().card()), settlement_key(FIRST)),
+        ),
+        "signing.envelope.unsigned",
+    ),
+    "approved with another's door": (
+        lambda: Bench().applied(),
+        lambda: approve(
+            FIRST,
+            activation=open_door(
+                account_key(account_seed(SECOND)), account_key(secrets().account).public, NOW_NS
+            ),
+        ),
+        "nats.activation.forged",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_what_is_refused_changes_nothing(case: Case) -> None:
+    """Each refusal has its code, and leaves no row behind."""
+    before, request, code = case
+    bench = before()
+    rows = msgspec.json.encode(bench.store.rows)
+    assert bench.refusal(request()) == code
+    assert msgspec.json.encode(bench.store.rows) == rows
+
+
+def test_an_invitation_expires() -> None:
+    """After its day it opens nothing."""
+    bench = Bench().invited()
+    bench.now_ns += DAY_NS
+    assert bench.refusal(apply()) == "enrolment.invitation.unknown"
+
+
+def test_who_waits_may_not_read_the_ledger() -> None:
+    """History is for members; a newcomer is one once it is adopted."""
+    bench = Bench().applied()
+    with pytest.raises(MutualEdgeError) as refused:
+        bench.desk.verify_admitted(
+            AskHistory(secret=SECRET, from_height=1), bench.consortium, NOW_NS
+        )
+    assert refused.value.code == "enrolment.newcomer.waiting"
+
+
+def test_waiting_applications_are_bounded() -> None:
+    """One more is refused, and says what to do; who waits already may apply again."""
+    bench = Bench()
+    requests = [applicant(index) for index in range(APPLICATIONS_MAX + 1)]
+    for index, request in enumerate(requests):
+        bench.ask(invite(newcomer=EnterpriseId(f"applicant-{index}"), secret=request.secret))
+    for request in requests[:-1]:
+        bench.ask(request)
+    assert bench.refusal(requests[-1]) == "enrolment.applications.full"
+    assert len(bench.store.rows[APPLICATION_BUCKET]) == APPLICATIONS_MAX
+    bench.ask(requests[0])
+
+
+def applicant(index: int) -> Apply:
+    own = secrets(f"applicant-{index}", bytes([index + 1]))
+    return apply(own, bytes([index]) * len(SECRET))
