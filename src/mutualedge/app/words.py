@@ -16,6 +16,7 @@ WORDS: dict[str, str] = {
     "lease.resolved": "   {who}: the ledger settled the lease",
     "checkpoint.cosigned": "   {who}'s log: {witness} cosigns its first {size} entries",
     "peer.faulted": "   {who} caught a fault: {sentence} [{code}]",
+    "runner.failed": "   {who}: the runner could not be started: {sentence} [{code}]",
     "runner.ended": "   {who}: the runner ended and is started again",
 }
 

@@ -5,6 +5,7 @@ from typing import Self
 __all__ = [
     "AttestationFailed",
     "CorruptState",
+    "IsolationFailed",
     "LedgerUnavailable",
     "MutualEdgeError",
     "PeerError",
@@ -39,6 +40,10 @@ class RefusedByPolicy(MutualEdgeError):
 
 class AttestationFailed(MutualEdgeError):
     """Evidence did not prove what was claimed; nothing secret may be sent."""
+
+
+class IsolationFailed(MutualEdgeError):
+    """This machine did not wall a runner in, so none runs; what else a node does goes on."""
 
 
 class PeerError(MutualEdgeError):
