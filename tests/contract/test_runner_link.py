@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from mutualedge.app.runner_link import RunnerLink
+from mutualedge.adapters.isolation import IsolationReport, MissingLayer
+from mutualedge.app.runner_link import RunnerLink, started_note
+from mutualedge.app.words import sentence_of
 from mutualedge.protocol import Event, Note, RunnerLost, RunnerStarted
 from mutualedge.signing import Envelope
 from tests.contract.test_isolation_starts import program
@@ -60,7 +62,10 @@ def test_a_node_whose_runner_does_not_start_tries_again_ever_later(
     assert [each["code"] for each in failed] == ["isolation.start.killed"] * 2
     assert "killed" in str(failed[0]["sentence"])
     assert [each["again_ms"] for each in failed] == [400, 800]
-    assert "bubblewrap" not in str(dict(notes[-1].fields)["layers"])
+    spawned = {name: str(text) for name, text in notes[-1].fields}
+    assert "bubblewrap" not in spawned["layers"]
+    assert "bubblewrap: bwrap does not work here: this kernel has no names" in spawned["missing"]
+    assert "let it make namespaces" in spawned["missing"]
 
 
 def test_a_runner_that_ends_is_lost_and_another_starts(
@@ -71,3 +76,23 @@ def test_a_runner_that_ends_is_lost_and_another_starts(
     notes, events = live_until("runner.ended")
     assert [each.name for each in notes] == ["runner.spawned", "runner.ended"]
     assert [type(each) for each in events] == [RunnerStarted, RunnerLost]
+
+
+def test_what_is_missing_reaches_the_terminal() -> None:
+    """A wall that is missing, and the priority, are told with what to do about them."""
+    report = IsolationReport(
+        layers=("wasm", "rlimits"),
+        missing=(
+            MissingLayer(name="seccomp", reason="no list for 's390x'"),
+            MissingLayer(name="bubblewrap", reason="install it"),
+        ),
+        timing="best-effort",
+        timing_reason="real time refused; grant CAP_SYS_NICE",
+    )
+    fields = dict(started_note(report).fields)
+    assert fields["missing"] == "seccomp: no list for 's390x' / bubblewrap: install it"
+    told = sentence_of("candy", "runner.spawned", fields, 1)
+    assert told is not None
+    assert "\n" not in told
+    for part in ("isolated by wasm, rlimits", "bubblewrap: install it", "grant CAP_SYS_NICE"):
+        assert part in told

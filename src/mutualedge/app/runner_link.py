@@ -5,7 +5,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from mutualedge.adapters.isolation import RunnerProcess, RunnerSpawner
+from mutualedge.adapters.isolation import IsolationReport, RunnerProcess, RunnerSpawner
 from mutualedge.errors import IsolationFailed, MutualEdgeError
 from mutualedge.protocol import (
     LENGTH_BYTES,
@@ -90,7 +90,7 @@ class RunnerLink:
         with ours:
             with theirs:
                 process = await spawner.spawn(argv, theirs.fileno())
-            self._note(_started_note(process))
+            self._note(started_note(process.report))
             try:
                 why = await self._serve(ours, process, post)
                 status = await _exit_status(process)
@@ -150,11 +150,17 @@ class _Answers(asyncio.Protocol):
             self.ended.set_result(why)
 
 
-def _started_note(process: RunnerProcess) -> Note:
-    report = process.report
+def started_note(report: IsolationReport) -> Note:
+    """Return what an operator is told about a runner's walls and priority."""
+    missing = " / ".join(f"{each.name}: {each.reason}" for each in report.missing)
     return Note(
         name="runner.spawned",
-        fields=(("layers", ", ".join(report.layers)), ("timing", report.timing)),
+        fields=(
+            ("layers", ", ".join(report.layers)),
+            ("missing", missing or "none"),
+            ("timing", report.timing),
+            ("timing_reason", report.timing_reason),
+        ),
     )
 
 

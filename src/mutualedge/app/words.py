@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 WORDS: dict[str, str] = {
-    "runner.spawned": "   {who}: the runner starts, isolated by {layers}; timing: {timing}",
+    "runner.spawned": (
+        "   {who}: the runner starts, isolated by {layers} (missing: {missing}); "
+        "timing: {timing} ({timing_reason})"
+    ),
     "evidence.appraised": (
         "4. {who} appraises the evidence of {provider}'s runner: it fits the trust file; "
         "assurance: {assurance}"

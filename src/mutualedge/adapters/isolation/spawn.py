@@ -52,6 +52,11 @@ KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 EXHAUSTED = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """The machine is full: that says nothing about its walls, so none is given up for it."""
 
+NAMESPACES_ADVICE = (
+    "let it make namespaces (sysctl user.max_user_namespaces, AppArmor's profile for bwrap; in a "
+    "container CAP_SYS_ADMIN)"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
@@ -117,7 +122,7 @@ def spawn_runner(
         started = _start_again(wanted, absent, bubblewrap)
         if isinstance(started, RunnerProcess):
             return _with_layers(started, required_layers)
-        absent["bubblewrap"] = f"bwrap does not work here: {started.words}"
+        absent["bubblewrap"] = f"bwrap does not work here: {started.words}; {NAMESPACES_ADVICE}"
     started = _start_again(wanted, absent, None)
     if isinstance(started, RunnerProcess):
         return _with_layers(started, required_layers)
