@@ -1,5 +1,6 @@
 """The error tree: one branch per cause that a caller treats differently."""
 
+from dataclasses import dataclass
 from typing import Self
 
 __all__ = [
@@ -7,6 +8,7 @@ __all__ = [
     "CorruptState",
     "IsolationFailed",
     "LedgerUnavailable",
+    "Meaning",
     "MutualEdgeError",
     "PeerError",
     "RefusedByPeer",
@@ -14,6 +16,23 @@ __all__ = [
     "Unreachable",
     "UsageError",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a code says that no error class carries: an auditor's rule, how a function ended.
+
+    Written by position, unlike other records: such codes stand in tables, a row each.
+
+    Attributes:
+        code: Stable dotted name.
+        sentence: What happened.
+        advice: What to do.
+    """
+
+    code: str
+    sentence: str
+    advice: str
 
 
 class MutualEdgeError(Exception):
