@@ -14,7 +14,7 @@ from mutualedge.meter import (
     Voucher,
     position_of,
 )
-from mutualedge.model import NS_PER_MS, Digest, LeaseId, Microcredits
+from mutualedge.model import NS_PER_MS, Digest, LeaseId, Microcredits, parse_instant
 from mutualedge.node.leases import HeldLease
 from mutualedge.protocol import (
     AskOffer,
@@ -493,10 +493,52 @@ def test_after_our_restart_a_claim_costs_at_most_w() -> None:
     assert lease.pending_microcredits == 0
 
 
-def test_a_claimed_call_whose_session_is_gone_is_not_contradicted() -> None:
-    """Its runner died with the reply: nobody withholds it, and the batch proves its execution."""
+def run_half_of_the_time_left(world: World) -> None:
+    """Let half of the time pass in which a claim could be contradicted, and a little more."""
+    lease = world.hub.hub.ledger.lease(world.lease_id)
+    assert lease is not None
+    left_ms = (parse_instant(lease.due) - world.now_ns) / NS_PER_MS
+    world.run(left_ms / 2 + PERIOD_MS)
+
+
+def test_a_claimed_call_whose_session_is_gone_may_still_be_shown() -> None:
+    """Its runner died with the reply: nobody withholds it, and who is honest goes on asking."""
     world = claimed_world(extra_calls=2, prepare=lambda world: lose_session(world, 98))
     assert world.candy.noted("claim.contradicted") == []
+
+
+def test_a_second_charge_hidden_among_lost_calls_is_contradicted() -> None:
+    """A provider that claims what it never shows us may have charged another call once more."""
+    world = claimed_world(extra_calls=2, prepare=lambda world: lose_session(world, 98))
+    run_half_of_the_time_left(world)
+    assert len(world.candy.noted("claim.contradicted")) == 1
+    lease = world.hub.hub.ledger.lease(world.lease_id)
+    assert lease is not None
+    assert lease.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
+
+
+def test_a_lost_call_that_was_shown_is_not_contradicted() -> None:
+    """Its record came in a proved request that we did not sign: it is owed all the same."""
+    world = claimed_world(
+        extra_calls=2,
+        prepare=lambda world: lose_session(world, 98),
+        bend=lambda lease: lease.show(invocation_of(98)),
+    )
+    run_half_of_the_time_left(world)
+    assert world.candy.noted("claim.contradicted") == []
+
+
+def test_a_provider_that_is_asked_to_claim_has_shown_its_records() -> None:
+    """What we refuse to sign because too many results were lost counts as shown, if we sent it."""
+    world, request = withheld_world()
+    lease, invocation = world.candy.lease, invocation_of(1)
+    lease.expect(invocation)
+    world.candy.node._borrower.drop_link(
+        world.lease_id, world.candy.node._borrower.links[world.lease_id]
+    )
+    lease.unseen_calls = WINDOW_CALLS
+    assert refusal_of(world, request) == "meter.voucher.unseen"
+    assert list(lease.shown) == [invocation]
 
 
 def test_a_claimed_call_whose_result_is_withheld_is_contradicted() -> None:
