@@ -15,6 +15,7 @@ from mutualedge.meter import (
     position_of,
 )
 from mutualedge.model import NS_PER_MS, Digest, LeaseId, Microcredits, parse_instant
+from mutualedge.node.borrower import ENDED_LINKS_MAX
 from mutualedge.node.leases import HeldLease
 from mutualedge.protocol import (
     AskOffer,
@@ -25,6 +26,7 @@ from mutualedge.protocol import (
     FinishSession,
     LateReply,
     ReadingScored,
+    Refused,
     RepliesMissing,
     StatementSigned,
     VoucherSigned,
@@ -54,6 +56,8 @@ from tests.unit.node_world import (
 )
 
 HALF_WINDOW = WINDOW_CALLS // 2
+
+GONE = Refused(code="session.unknown", sentence="The runner that held this session is gone.")
 
 
 def metered_world() -> tuple[World, AskVoucher]:
@@ -275,6 +279,40 @@ def test_a_late_reply_is_opened_and_then_paid() -> None:
     reply = world.candy.answer_to(msgspec.structs.replace(request, replies=(late,)), FORGE)
     assert isinstance(reply, VoucherSigned)
     assert parse_canonical(reply.voucher.payload, Voucher).through_seq == 1
+
+
+def test_a_result_outlives_its_session() -> None:
+    """Forge's runner dies before candy has a reply: candy keeps the keys, forge the sealed reply.
+
+    Nothing is signed without the result, and the device's repeat needs no partner any more.
+    """
+    world = open_world()
+    world.bend = lambda reply: GONE if isinstance(reply, CallDone) else reply
+    assert world.read(1) == GONE
+    world.forge.lose_runner()
+    world.forge.start_runner()
+    world.bend = lambda reply: reply
+    world.run(6_000)
+    lease = world.candy.lease
+    assert sum(each.signed.seq for each in lease.accounts.values()) == 1
+    assert lease.unseen_calls == 0
+    calls = len(world.candy.asked(Call))
+    scored = world.read(1)
+    assert isinstance(scored, ReadingScored)
+    assert scored.placed == FORGE
+    assert len(world.candy.asked(Call)) == calls
+
+
+def test_keys_of_few_ended_sessions_are_kept() -> None:
+    """The oldest go first; what was sent in them can only be paid on the runner's word."""
+    world = open_world()
+    borrower = world.candy.node._borrower
+    first = borrower.links[world.lease_id]
+    for _ in range(ENDED_LINKS_MAX + 1):
+        assert borrower.link_of(world.lease_id, first.session) is first
+        borrower.drop_link(world.lease_id, borrower.links[world.lease_id])
+        world.run(3_000)
+    assert borrower.link_of(world.lease_id, first.session) is None
 
 
 def test_a_forged_late_reply_is_not_paid() -> None:
@@ -533,9 +571,7 @@ def test_a_provider_that_is_asked_to_claim_has_shown_its_records() -> None:
     world, request = withheld_world()
     lease, invocation = world.candy.lease, invocation_of(1)
     lease.expect(invocation)
-    world.candy.node._borrower.drop_link(
-        world.lease_id, world.candy.node._borrower.links[world.lease_id]
-    )
+    world.candy.node._borrower.links.clear()
     lease.unseen_calls = WINDOW_CALLS
     assert refusal_of(world, request) == "meter.voucher.unseen"
     assert list(lease.shown) == [invocation]
@@ -544,6 +580,7 @@ def test_a_provider_that_is_asked_to_claim_has_shown_its_records() -> None:
 def test_a_claimed_call_whose_result_is_withheld_is_contradicted() -> None:
     """The session lives, so the provider could hand us the result it wants to be paid for."""
     world = claimed_world(extra_calls=2, prepare=lambda world: send_in_vain(world, 98))
+    run_half_of_the_time_left(world)
     assert len(world.candy.noted("claim.contradicted")) == 1
 
 

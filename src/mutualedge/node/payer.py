@@ -1,6 +1,6 @@
 """Paying what is owed and nothing else: vouchers, statements, contradictions, closings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -59,7 +59,7 @@ class LateReplies:
     """How replies that come with a request for a voucher are dealt with.
 
     Attributes:
-        is_awaited: Whether we sent this invocation in a session that still lives, without reply.
+        is_awaited: Whether we sent this invocation and could still open its reply.
         take: Opens a late reply and keeps its record as received.
     """
 
@@ -190,35 +190,29 @@ class Payer:
         lease.is_claimed = True
         self._station.note("lease.closed_alone", lease=lease.lease_id)
 
-    def check_claim(self, lease: HeldLease, is_awaited: Callable[[InvocationId], bool]) -> None:
+    def check_claim(self, lease: HeldLease) -> None:
         """Contradict a one-sided claim of more than we would sign for.
 
-        What may be lost calls of ours is contradicted if the provider does not show us the runner's
-        records of them by half the time that is left: an honest one goes on asking for vouchers.
-
-        Args:
-            lease: The lease that may be claimed.
-            is_awaited: Whether the provider could still hand us a call's result, and does not.
+        For calls without result the provider has half the time that is left to hand it over, or, if
+        we could not open it any more, to show the runner's record: an honest one goes on asking.
         """
         claimed = self._pending_claim(lease)
         if claimed is None:
             return
-        lost = [each for each in lease.unanswered if not is_awaited(each)]
-        if lease.is_overcharged or claimed > _owed_microcredits(lease, lost):
+        if lease.is_overcharged or claimed > _owed_microcredits(lease, lease.unanswered):
             self._contradict(lease)
-        elif not lease.is_doubted and claimed > _shown_microcredits(lease, lost):
+        elif not lease.is_doubted and claimed > _owed_microcredits(lease, lease.shown):
             lease.is_doubted = True
             on_ledger = self._books.lease(lease)
             assert on_ledger is not None, "it is claimed there"
             left_ns = parse_instant(on_ledger.due) - self._station.now_ns
-            self._station.after(max(0, left_ns // 2), partial(self._end_doubt, lease, is_awaited))
+            self._station.after(max(0, left_ns // 2), partial(self._end_doubt, lease))
 
-    def _end_doubt(self, lease: HeldLease, is_awaited: Callable[[InvocationId], bool]) -> None:
-        """Contradict what the provider has still not shown us."""
+    def _end_doubt(self, lease: HeldLease) -> None:
+        """Contradict what the provider has neither handed over nor shown."""
         lease.is_doubted = False
         claimed = self._pending_claim(lease)
-        lost = [each for each in lease.unanswered if not is_awaited(each)]
-        if claimed is not None and claimed > _shown_microcredits(lease, lost):
+        if claimed is not None and claimed > _owed_microcredits(lease, lease.shown):
             self._contradict(lease)
 
     def _pending_claim(self, lease: HeldLease) -> int | None:
@@ -242,14 +236,10 @@ class Payer:
         self._station.note("claim.contradicted", lease=lease.lease_id)
 
 
-def _owed_microcredits(lease: HeldLease, lost: Sequence[InvocationId]) -> int:
-    """Return the most an honest runner can have metered for us, withheld results left out."""
-    return _known_microcredits(lease) + len(lost) * lease.terms.call_microcredits
-
-
-def _shown_microcredits(lease: HeldLease, lost: Sequence[InvocationId]) -> int:
-    """Return the same, of lost calls only those whose records we were shown."""
-    return _owed_microcredits(lease, [each for each in lost if each in lease.shown])
+def _owed_microcredits(lease: HeldLease, lost: Mapping[InvocationId, None]) -> int:
+    """Return the most an honest runner can have metered for us, if these calls were lost."""
+    calls = sum(invocation in lease.unanswered for invocation in lost)
+    return _known_microcredits(lease) + calls * lease.terms.call_microcredits
 
 
 def _known_microcredits(lease: HeldLease) -> int:
