@@ -7,7 +7,6 @@ __all__ = [
     "AttestationFailed",
     "CorruptState",
     "IsolationFailed",
-    "LedgerUnavailable",
     "Meaning",
     "MutualEdgeError",
     "PeerError",
@@ -96,10 +95,6 @@ class Unreachable(MutualEdgeError):
 
 class UsageError(MutualEdgeError):
     """The caller or operator gave something we cannot use: our side's fault."""
-
-
-class LedgerUnavailable(MutualEdgeError):
-    """The ledger gave no clear answer; retry with the same idempotent id."""
 
 
 class CorruptState(MutualEdgeError):
