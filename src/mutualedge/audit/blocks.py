@@ -37,7 +37,7 @@ from mutualedge.model import (
     Microcredits,
     parse_instant,
 )
-from mutualedge.signing import Envelope, key_id_of, verify_record
+from mutualedge.signing import Envelope, key_id_of
 
 _LEDGER = 9
 
@@ -244,9 +244,10 @@ class LedgerJudge:
             return claimed
         try:
             key = self._case.consortium.member(claimed.enterprise).settlement_key
-            return verify_record(envelope, Command, key)
         except MutualEdgeError as error:
             return error.sentence
+        flaw = check_signed_by_all(envelope, key)
+        return parse_payload(envelope, Command) if flaw is None else flaw
 
     def _file(self, command: Command, signed: SignedBlock) -> None:
         """File what a command that took effect rests on, to be held against the records."""
