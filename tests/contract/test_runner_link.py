@@ -83,14 +83,16 @@ def test_what_is_missing_reaches_the_terminal() -> None:
     report = IsolationReport(
         layers=("wasm", "rlimits"),
         missing=(
-            MissingLayer(name="seccomp", reason="no list for 's390x'"),
+            MissingLayer(name="no-capabilities", reason="still root"),
+            MissingLayer(name="unprivileged-user", reason="still root"),
             MissingLayer(name="bubblewrap", reason="install it"),
         ),
         timing="best-effort",
         timing_reason="real time refused; grant CAP_SYS_NICE",
     )
     fields = dict(started_note(report).fields)
-    assert fields["missing"] == "seccomp: no list for 's390x' / bubblewrap: install it"
+    told_once = "no-capabilities, unprivileged-user: still root / bubblewrap: install it"
+    assert fields["missing"] == told_once
     told = sentence_of("candy", "runner.spawned", fields, 1)
     assert told is not None
     assert "\n" not in told

@@ -152,7 +152,10 @@ class _Answers(asyncio.Protocol):
 
 def started_note(report: IsolationReport) -> Note:
     """Return what an operator is told about a runner's walls and priority."""
-    missing = " / ".join(f"{each.name}: {each.reason}" for each in report.missing)
+    walls: dict[str, list[str]] = {}
+    for each in report.missing:
+        walls.setdefault(each.reason, []).append(each.name)
+    missing = " / ".join(f"{', '.join(names)}: {reason}" for reason, names in walls.items())
     return Note(
         name="runner.spawned",
         fields=(
