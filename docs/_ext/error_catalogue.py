@@ -1,9 +1,9 @@
 """Every error code in the source, found without importing it.
 
-A code is the first argument of an error class, of a function whose first parameter is called
-`code`, or an argument `code=`. Those name the areas; a literal of three or more parts that begins
-with such an area is a code as well (tables, constants, branches). A code is never put together at
-run time: the operator who meets it could not look it up.
+A code is the first argument of an error class, of a row of meanings, of a function whose first
+parameter is called `code`, or an argument `code=`. Those name the areas; a literal of three or
+more parts that begins with such an area is a code as well (tables, constants, branches). A code is
+never put together at run time: the operator who meets it could not look it up.
 """
 
 import ast
@@ -15,6 +15,7 @@ from pathlib import Path
 
 CODE = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)+")
 ROOT_ERROR = "MutualEdgeError"
+ROW = "Meaning"
 PARTS_OF_A_LONE_CODE = 3
 
 
@@ -27,12 +28,14 @@ class Entry:
         raised_as: The class or function that receives it; empty for a literal that stands alone.
         sentence: What the operator reads, `{…}` for what is filled in; empty if made elsewhere.
         place: Package of the module, dotted.
+        advice: What to do, where the sentence does not say it.
     """
 
     code: str
     raised_as: str
     sentence: str
     place: str
+    advice: str = ""
 
 
 def error_catalogue(source: Path) -> list[Entry]:
@@ -50,7 +53,7 @@ def error_catalogue(source: Path) -> list[Entry]:
 
 
 def code_receivers(trees: Sequence[ast.Module]) -> frozenset[str]:
-    """Name the classes below the root error and the functions that take a code first."""
+    """Name what takes a code first: classes below the root error, rows of meanings, functions."""
     bases: dict[str, list[str]] = {}
     takers: list[str] = []
     for node in (node for tree in trees for node in ast.walk(tree)):
@@ -60,7 +63,7 @@ def code_receivers(trees: Sequence[ast.Module]) -> frozenset[str]:
             names = [argument.arg for argument in node.args.args if argument.arg != "self"]
             if names[:1] == ["code"] and node.name != "__init__":
                 takers.append(node.name)
-    errors = [ROOT_ERROR]
+    errors = [ROOT_ERROR, ROW]
     for error in errors:  # grows while we walk it: breadth first over the tree of subclasses
         below = [name for name, parents in bases.items() if error in parents]
         errors += [name for name in below if name not in errors]
@@ -77,8 +80,20 @@ def entries(tree: ast.Module, place: str, receivers: frozenset[str]) -> Iterator
         texts = [text for each in said for text in written(each, assigned, call.lineno)]
         for code in written(code_of(call, receivers), assigned, call.lineno):
             if CODE.fullmatch(code):
-                sentence = " / ".join(texts)
-                yield Entry(code=code, raised_as=receiver, sentence=sentence, place=place)
+                yield Entry(
+                    code=code,
+                    raised_as="" if receiver == ROW else receiver,
+                    sentence=" / ".join(texts),
+                    place=place,
+                    advice=" ".join(advice_of(call, receiver, assigned)),
+                )
+
+
+def advice_of(
+    call: ast.Call, receiver: str, assigned: Mapping[str, Sequence[ast.Assign]]
+) -> list[str]:
+    """Return what a row of meanings advises; an error says it in its sentence."""
+    return written(call.args[2], assigned, call.lineno) if receiver == ROW else []
 
 
 def literals(tree: ast.Module, place: str, areas: AbstractSet[str]) -> Iterator[Entry]:

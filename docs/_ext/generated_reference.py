@@ -54,7 +54,8 @@ def errors_page(catalogue: list[Entry]) -> str:
         "# Error codes",
         "",
         "Programs test the code, which stays; people read the sentence, which may improve.",
-        "`{…}` stands for what is filled in.",
+        "`{…}` stands for what is filled in. Where a sentence does not say what to do, it follows.",
+        "`audit.` begins the rules of an auditor's [findings](../howto/read-a-report.md).",
     ]
     for area, group in groupby(catalogue, key=lambda entry: entry.code.partition(".")[0]):
         lines += [
@@ -71,7 +72,7 @@ def errors_page(catalogue: list[Entry]) -> str:
 def error_row(entry: Entry) -> str:
     """Write one entry as a table row; a sentence is shown as it is, never read as markup."""
     text = entry.sentence.replace("|", "\\|").replace("`", "'").replace("\n", " ")
-    shown = f"`{text}`" if text.strip() else "(see the source)"
+    shown = f"`{text}` {entry.advice}".strip() if text.strip() else "(see the source)"
     raised_as = f"`{entry.raised_as}`" if entry.raised_as else ""
     return f"| `{entry.code}` | {raised_as} | {shown} | `{entry.place}` |"
 

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from mutualedge.adapters.isolation import Resources, RunnerProcess, spawn_runner
+import pytest
+
+from mutualedge.adapters.isolation import (
+    Resources,
+    RunnerProcess,
+    find_bubblewrap,
+    spawn_runner,
+)
 
 PROGRAM = """
 import json, socket, sys
@@ -54,3 +61,15 @@ def confined_probe(
         theirs.close()
         with process, ours.makefile("rb") as answers:
             yield Probe(process=process, node=ours, answers=answers)
+
+
+def bubblewrap_works() -> bool:
+    if find_bubblewrap() is None:
+        return False
+    with confined_probe() as probe:
+        return "bubblewrap" in probe.process.report.layers
+
+
+needs_bubblewrap = pytest.mark.skipif(
+    not bubblewrap_works(), reason="bubblewrap is not installed or may not make namespaces here"
+)

@@ -3,15 +3,24 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mutualedge.adapters.nats import PAYLOAD_BYTES_MAX, NatsServer, Request
-from mutualedge.adapters.nats.client import FLUSH_TIMEOUT_S
+from mutualedge.adapters.nats import (
+    PAYLOAD_BYTES_MAX,
+    NatsServer,
+    PasswordLogin,
+    Request,
+    connect,
+    start_server,
+)
+from mutualedge.adapters.nats.client import CLOSE_TIMEOUT_S, CUT_TIMEOUT_S, FLUSH_TIMEOUT_S
 from mutualedge.errors import Unreachable
 from tests.contract.nats_consortium import (
+    ALONE,
     BAKERY,
     HARBOUR,
     HUB,
@@ -113,6 +122,62 @@ async def test_a_client_that_is_closed_while_it_reconnects_stays_closed(tmp_path
                 await client.close()
             trying = [client._connection._reconnection_task for client in clients]
             assert [task for task in trying if task is not None and not task.done()] == []
+
+
+@on_loop
+async def test_a_server_that_hangs_from_its_start_on_keeps_nobody(tmp_path: Path) -> None:
+    """The kernel takes the connection, nobody answers on it: giving up is bounded as well."""
+    async with alone(tmp_path) as world:
+        begun_s = time.monotonic()
+        with frozen(world.servers[BAKERY]):
+            login = PasswordLogin(user="node", password=ALONE.node_user.password)
+            url = world.servers[BAKERY].client_url
+            connecting = connect(url, login, name="late", report=world.report, timeout_s=0.5)
+            failure = await error_of(connecting)
+        assert failure.code == "nats.connection.timeout"
+        assert time.monotonic() - begun_s < 0.5 + CLOSE_TIMEOUT_S + 2 * CUT_TIMEOUT_S + SLACK_S
+
+
+@on_loop
+async def test_closing_while_reconnecting_to_a_hung_server_is_bounded(tmp_path: Path) -> None:
+    """The server came back and hangs before its first word; a process can end all the same."""
+    async with alone(tmp_path) as world:
+        client = await world.connect(BAKERY)
+        server = world.servers[BAKERY]
+        await server.kill()
+        await until(lambda: not client.is_connected)
+        settings = replace(ALONE, client_port=server.client_port)
+        async with await start_server(settings, tmp_path / "again") as again:
+            with frozen(again):
+                await asyncio.sleep(0.2)
+                begun_s = time.monotonic()
+                await client.close()
+                assert time.monotonic() - begun_s < CLOSE_TIMEOUT_S + 2 * CUT_TIMEOUT_S + SLACK_S
+        await client.wait_closed()
+
+
+@on_loop
+async def test_what_nats_py_does_not_end_is_left_behind_and_reported(tmp_path: Path) -> None:
+    """Its closing ignores the closed socket and our cancellation: we are closed all the same."""
+    async with alone(tmp_path) as world:
+        client = await world.connect(BAKERY)
+        release = asyncio.Event()
+
+        async def deaf() -> None:
+            while not release.is_set():
+                with suppress(asyncio.CancelledError):
+                    await release.wait()
+
+        closing, client._connection.close = client._connection.close, deaf  # type: ignore[method-assign]
+        with frozen(world.servers[BAKERY]):
+            begun_s = time.monotonic()
+            await client.close()
+            assert time.monotonic() - begun_s < CLOSE_TIMEOUT_S + 2 * CUT_TIMEOUT_S + SLACK_S
+        await client.wait_closed()
+        assert [event for event, _ in world.reported][-1:] == ["connection.failed"]
+        assert "left the closing of its connection behind" in world.reported[-1][1]
+        release.set()
+        await closing()
 
 
 @on_loop

@@ -1,10 +1,13 @@
 """What every store of rows must do, and what the one on disk must do besides."""
 
+import fcntl
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -131,20 +134,31 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
 def test_the_lock_of_a_killed_process_is_waited_for(tmp_path: Path) -> None:
     """Its child, not yet become another program, holds a copy for a moment after its death."""
     path = tmp_path / "node.db"
-    child = subprocess.Popen([sys.executable, "-c", KILLED_WHILE_FORKING, path])
-    assert child.wait(20) == -signal.SIGKILL
-    with SqliteStore(path) as next_one:
-        assert next_one.get("b", "k") == b"1"
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED_WHILE_FORKING, path], stdin=subprocess.PIPE
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.wait(20) == -signal.SIGKILL
+        with path.with_suffix(".db.lock").open("wb") as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        threading.Timer(CHILD_HOLDS_S, parent.stdin.close).start()
+        begun_s = time.monotonic()
+        with SqliteStore(path) as next_one:
+            assert time.monotonic() - begun_s >= CHILD_HOLDS_S
+            assert next_one.get("b", "k") == b"1"
 
+
+CHILD_HOLDS_S = 0.3
+"""A part of the two seconds that a store waits, so that a slow machine changes nothing."""
 
 KILLED_WHILE_FORKING = """
-import os, signal, sys, time
+import os, signal, sys
 from mutualedge.adapters.sqlite import SqliteStore
 from mutualedge.protocol import Write
 store = SqliteStore(__import__("pathlib").Path(sys.argv[1]))
 store.commit([Write(bucket="b", key="k", value=b"1")])
 if os.fork() == 0:
-    time.sleep(0.3)
+    sys.stdin.read()  # until the test lets go
     os._exit(0)
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -70,11 +70,10 @@ STATUSES = frozenset({-9, 64, 70})
 """Killed; refused a start; could not go on. Nobody ends by itself as if all were well."""
 
 LAST_WORDS = (
-    "[isolation.start.failed]",
     "[nats.server.ended]",
     "[nats.server.failed]",
 )
-"""Its server ended, or its server or runner did while it started them."""
+"""Its server ended, perhaps while it started it."""
 
 
 def storm_s_max(kills: int) -> float:

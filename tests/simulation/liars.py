@@ -5,9 +5,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from mutualedge.consortium import Hub
+from mutualedge.errors import RefusedByPolicy
 from mutualedge.market import Agreement, Offer, commitment_of
 from mutualedge.meter import UsageRecord
 from mutualedge.model import NS_PER_S, InvocationId, LeaseId, Microcredits
+from mutualedge.node import Node
+from mutualedge.node.leases import HeldLease
 from mutualedge.protocol import (
     AddCheckpoint,
     Answer,
@@ -206,6 +210,29 @@ def _charge_twice(
     return output
 
 
+def _claim_unasked(
+    output: Output, _liar: Process, _founded: Founded, schedule: Schedule
+) -> Output | None:
+    """Never show a record before the claim, and hide second charges among calls that got lost.
+
+    Calls it has refused by the runner look lost to their requester and cost nothing; those whose
+    replies it keeps come again in a new session, where it charges them once more.
+    """
+    if isinstance(output, Order) and isinstance(output.order, Execute):
+        order = msgspec.structs.replace(output.order, billable=True)
+        if schedule.random.random() < 0.4:
+            order = msgspec.structs.replace(order, record=b"lost" + order.record)
+        return Order(order=order, life=output.life)
+    if isinstance(output, Ask) and isinstance(output.request, AskVoucher):
+        schedule.counts.add("lied")
+        return _ask_instead(output, msgspec.structs.replace(output.request, meter_key=bytes(32)))
+    if _answers(output, CallDone) and schedule.random.random() < 0.4:
+        assert isinstance(output, Answer)
+        refused = Refused(code="session.unknown", sentence="Which session?")
+        return Answer(ask_id=output.ask_id, reply=refused)
+    return output
+
+
 def _replay_call(
     output: Output, liar: Process, _founded: Founded, schedule: Schedule
 ) -> Output | None:
@@ -272,13 +299,31 @@ LIES: dict[str, Lie] = {
     "offer inflated": _inflate_offer,
     "windows chosen": _choose_windows,
     "charged twice": _charge_twice,
+    "claimed unasked": _claim_unasked,
     "call replayed": _replay_call,
     "cosignature poisoned": _poison_cosignature,
     "signatures replayed": _replay_signatures,
 }
 
 
+def _ignore_age(core: Node | Hub) -> None:
+    """Run calls however old the unsigned ones are; beyond W in calls no claim is taken."""
+    assert isinstance(core, Node)
+    provider = core._provider
+
+    def check_calls(lease: HeldLease) -> None:
+        if lease.open_calls + provider._in_flight(lease) >= lease.terms.window_calls:
+            raise RefusedByPolicy("meter.window.exceeded", "Enough to claim.")
+
+    provider._check_window = check_calls  # type: ignore[method-assign]
+
+
+BENT: dict[str, Callable[[Node | Hub], None]] = {"claimed unasked": _ignore_age}
+"""Lies that need another core, not only other words."""
+
+
 def tell(lie: str, liar: Process, founded: Founded, schedule: Schedule) -> None:
     """Make a process lie from now on."""
     told = LIES[lie]
+    liar.bend = BENT.get(lie, liar.bend)
     liar.tamper = lambda output: told(output, liar, founded, schedule)

@@ -62,6 +62,7 @@ class Process:
         self.core: Node | Hub | None = None
         self.life = 0
         self.tamper: Tamper = _honest
+        self.bend: Callable[[Node | Hub], None] = lambda _core: None
         self.remembered: dict[str, object] = {}
         self.notes: list[Note] = []
         self._schedule = schedule
@@ -79,6 +80,7 @@ class Process:
 
     def start(self) -> None:
         self.core = self._boot(self.store, self._schedule.now_ns)
+        self.bend(self.core)
         self.life += 1
         self._wake_ns = None
         self.handle(TimerFired())

@@ -56,9 +56,8 @@ class _Asked:
 class Truth:
     """Observes runners, devices and replies; judges what was kept of it at the end."""
 
-    def __init__(self, schedule: Schedule, *, is_quiet: bool) -> None:
+    def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
-        self._is_quiet = is_quiet
         self.leases: dict[LeaseId, LeaseTruth] = {}
         self._open: dict[InvocationId, _Asked] = {}
         self._promises: dict[str, Promises] = {}
@@ -152,7 +151,10 @@ class Truth:
             if parse_instant(on_ledger.settles_until) > self._schedule.now_ns - HOUR_NS:
                 continue
             assert on_ledger.is_resolved, f"lease {lease_id} never resolved: {on_ledger}"
-            self._judge_lease(truth, on_ledger.posted_microcredits, honest)
+            requester = next(node for node in nodes if node.name == truth.terms.requester)
+            # One that restarted has forgotten its calls; a liar may invent some, up to W.
+            forgot = truth.terms.provider == self.liar and requester.life > 1
+            self._judge_lease(truth, on_ledger.posted_microcredits, honest, may_hide=forgot)
 
     def _judge_copy(self, hub: Process, node: Process) -> None:
         """Assert that a member's blocks are the hub's, and final but for the last hour's."""
@@ -171,13 +173,13 @@ class Truth:
             if time < self._schedule.now_ns - HOUR_NS:
                 assert int(key) <= node.core.snapshot().final_height, f"block {key} is not final"
 
-    def _judge_lease(self, truth: LeaseTruth, posted: int, honest: frozenset[str]) -> None:
+    def _judge_lease(
+        self, truth: LeaseTruth, posted: int, honest: frozenset[str], *, may_hide: bool
+    ) -> None:
         terms, billed = truth.terms, truth.billed_microcredits
         window = terms.exposure_microcredits
         assert posted <= terms.cost_max_microcredits
         if terms.requester in honest:
-            # Where replies get lost, a liar's claim may be taken for one of those, up to W.
-            may_hide = terms.provider == self.liar and not self._is_quiet
             excess = posted - billed
             assert excess <= may_hide * window, f"{terms.requester} paid {posted} for {billed}"
         if terms.provider in honest:

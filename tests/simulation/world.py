@@ -27,7 +27,7 @@ from tests.simulation.membership import Change, prepare
 from tests.simulation.network import Network
 from tests.simulation.processes import CRASH_POINTS, Boot, Process, RunnerProcess
 from tests.simulation.remembering import RememberingRuntime
-from tests.simulation.schedule import HOUR_NS, QUIET, START_NS, FaultRates, Schedule
+from tests.simulation.schedule import HOUR_NS, START_NS, FaultRates, Schedule
 from tests.simulation.terms import CREDIT_MICROCREDITS, JOB_NS, settings_of
 from tests.simulation.truth import Truth
 from tests.simulation.virtual_loop import VirtualLoop
@@ -82,7 +82,7 @@ class World:
         self._is_leaving = False
         self.founded: Founded = found(founders, self._ring[plan.members :])
         self.network = Network(self.schedule, plan.faults)
-        self.truth = Truth(self.schedule, is_quiet=plan.faults == QUIET)
+        self.truth = Truth(self.schedule)
         self.liar = self.truth.liar = self.names[0] if plan.lie is not None else None
         self._invocation_count = 0
         self._refused: dict[DeviceId, Reading] = {}

@@ -2,19 +2,32 @@
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from error_catalogue import composed_codes, error_catalogue
 from generated_reference import errors_page
 
+from mutualedge.audit.rules import RULE_CODES, RULES
+from mutualedge.functions import STATUS_MEANINGS, ExecutionStatus
+from mutualedge.functions.runtime import STATUS_UNKNOWN
 from tests.tidy.reading import HOUSE
 
 README_WORDS_MAX = 500
 ARCHITECTURE_WORDS_MAX = 2500
 
 DOTTED = re.compile(r"""["']([a-z]\w*(?:\.[a-z][\w-]*){2,})["']""")
+
+QUOTED_RULE = re.compile(r"\"([a-z]+\.[a-z-]+)\"")
+REFUSAL = re.compile(r"(?:Refused\(|_refuse_if\([^\n]*, )\"([a-z-]+)\"")
+KIND_RULE = re.compile(r"f\"\{(?:word\.kind|body_kind|what)\}\.([a-z]+)\"")
+KINDS = ("batch", "voucher", "statement")
+"""How the auditor names a rule: in full, as a reason of the ledger's rules, after a document."""
+
+REPORTED_FIELDS = frozenset({"header.exported", "header.items"})
+"""No rules: fields of a bundle's first line."""
 
 
 def words(text: str) -> int:
@@ -42,6 +55,19 @@ def unlisted_codes(source: Path) -> list[str]:
     areas = {code.partition(".")[0] for code in listed}
     texts = {text for path in source.rglob("*.py") for text in DOTTED.findall(path.read_text())}
     return sorted(text for text in texts - listed if text.partition(".")[0] in areas)
+
+
+def rules_named(folder: Path) -> Iterator[str]:
+    """Yield every rule the auditor's source names, also those it puts together."""
+    texts = [path.read_text("utf-8") for path in folder.glob("*.py") if path.name != "rules.py"]
+    areas = {code.split(".")[1] for code in RULE_CODES}
+    for text in texts:
+        for rule in QUOTED_RULE.findall(text):
+            if rule.partition(".")[0] in areas and rule not in REPORTED_FIELDS:
+                yield rule
+        yield from (f"ledger.{reason}" for reason in REFUSAL.findall(text))
+        for end in KIND_RULE.findall(text):
+            yield from (f"{kind}.{end}" for kind in KINDS)
 
 
 def test_the_readme_is_short() -> None:
@@ -78,6 +104,29 @@ def test_a_dependency_without_line_is_seen() -> None:
 def test_every_error_code_is_listed() -> None:
     """An operator who meets a code finds it in the reference."""
     assert not unlisted_codes(HOUSE / "src")
+
+
+def test_what_no_error_carries_is_listed_with_what_to_do() -> None:
+    """Each rule of the auditor and each way a function ends is in the reference, and no other."""
+    listed = {(each.code, each.sentence, each.advice) for each in error_catalogue(HOUSE / "src")}
+    rows = [*RULES, *STATUS_MEANINGS.values(), STATUS_UNKNOWN]
+    assert {(row.code, row.sentence, row.advice) for row in rows} == {
+        (code, sentence, advice) for code, sentence, advice in listed if advice
+    }
+    assert all(row.sentence.endswith(".") and row.advice.endswith(".") for row in rows)
+
+
+def test_every_status_of_a_function_has_its_meaning() -> None:
+    """A device is never told a code that stands in no page."""
+    statuses = set(get_args(ExecutionStatus)) - {"ok"}
+    assert set(STATUS_MEANINGS) == statuses
+    assert {row.code for row in STATUS_MEANINGS.values()} == {f"functions.{s}" for s in statuses}
+
+
+def test_every_rule_of_the_auditor_has_its_row() -> None:
+    """What its source calls a rule is in the table, and the table has nothing else."""
+    told = set(rules_named(HOUSE / "src/mutualedge/audit"))
+    assert {f"audit.{rule}" for rule in told} == RULE_CODES
 
 
 def test_the_catalogue_finds_codes_however_they_are_raised(tmp_path: Path) -> None:

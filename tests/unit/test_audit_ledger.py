@@ -25,7 +25,7 @@ from mutualedge.model import (
     Milliseconds,
     format_instant,
 )
-from mutualedge.signing import Envelope, countersign, parse_canonical, sign_record
+from mutualedge.signing import Envelope, Signature, countersign, parse_canonical, sign_record
 from tests.unit.audit_scenarios import (
     ACME,
     BOLT,
@@ -240,6 +240,17 @@ def test_a_command_that_its_member_did_not_sign_convicts_the_writer() -> None:
     stolen = sign_record(msgspec.json.decode(command.payload), key("settlement cord"))
     stolen = msgspec.structs.replace(stolen, payload_type=command.payload_type)
     forged(scenario, stolen)
+    assert only(scenario.verify(), "ledger.command").culprit == "ledger-writer"
+
+
+@pytest.mark.parametrize("signer", ["bolt", "cord"])
+def test_a_signature_beside_its_members_convicts_the_writer(signer: str) -> None:
+    """Nobody looks at it, so anything could stand there; a block has no room for that."""
+    scenario, lending = signed()
+    command = scenario.command(BOLT, settlements(lending)[0])
+    other = key(f"settlement {signer}")
+    junk = Signature(keyid=other.key_id, sig=b"j" * 64)
+    forged(scenario, msgspec.structs.replace(command, signatures=(*command.signatures, junk)))
     assert only(scenario.verify(), "ledger.command").culprit == "ledger-writer"
 
 

@@ -161,8 +161,17 @@ def withhold_late_replies(world: World) -> None:
     world.__dict__["deliver"] = bare
 
 
-def paid_for_refused(code: str, calls: int, pause_ms: int) -> tuple[HeldLease, int]:
-    """Return candy's lease, and what it signed to a forge that runs calls and says it did not."""
+def paid_for_refused(
+    code: str, calls: int, pause_ms: int, *, forgets: bool = False
+) -> tuple[HeldLease, int]:
+    """Return candy's lease, and what it signed to a forge that runs calls and says it did not.
+
+    Args:
+        code: With which forge refuses what it ran.
+        calls: How many calls candy sends.
+        pause_ms: Between two of them.
+        forgets: Whether candy loses the keys of sessions that end.
+    """
     world = open_world()
 
     def deny(reply: Reply) -> Reply:
@@ -173,21 +182,27 @@ def paid_for_refused(code: str, calls: int, pause_ms: int) -> tuple[HeldLease, i
     withhold_late_replies(world)
     for number in range(1, calls + 1):
         world.read(number)
+        if forgets:
+            world.candy.node._borrower._ended.clear()
         world.run(pause_ms)
     world.run(11_000)
     lease = world.candy.lease
     return lease, sum(each.signed.total_microcredits for each in lease.accounts.values())
 
 
-def test_refusing_what_was_run_is_not_paid() -> None:
-    """A provider that keeps the results of calls it executed gets no voucher for them."""
-    _, total = paid_for_refused("node.busy", 29, 300)
+@pytest.mark.parametrize("code", ["node.busy", "session.unknown"])
+def test_refusing_what_was_run_is_not_paid(code: str) -> None:
+    """A provider that keeps the results of calls it executed gets no voucher for them.
+
+    Pretending that a session is gone does not help: its keys are kept, so the results are due.
+    """
+    _, total = paid_for_refused(code, 29, 300)
     assert total == 0
 
 
 def test_losing_results_is_paid_up_to_w() -> None:
     """On the runner's word alone no more calls are paid than may be unsigned."""
-    lease, total = paid_for_refused("session.unknown", 59, 600)
+    lease, total = paid_for_refused("session.unknown", 59, 600, forgets=True)
     assert 0 < total <= lease.terms.exposure_microcredits
 
 
@@ -235,6 +250,19 @@ def test_an_invocation_is_not_sent_with_other_content_while_it_waits() -> None:
     assert failed is not None
     assert failed.code == "market.call.reused"
     assert link.awaits(invocation)
+
+
+def test_an_invocation_waits_also_in_a_session_that_ended() -> None:
+    """A late result of another request must not become the answer to this one."""
+    world = open_world()
+    link, invocation = world.candy.node._borrower.links[world.lease_id], invocation_of(1)
+    link.seal(invocation, REQUEST)
+    world.candy.node._borrower.drop_link(world.lease_id, link)
+    world.run(3_000)
+    requester = world.candy.node._requester
+    failed = requester.call(invocation, REQUEST + b"x", world.now_ns + 10**9, lambda _: None)
+    assert failed is not None
+    assert failed.code == "market.call.reused"
 
 
 def test_an_invocation_belongs_to_one_device() -> None:

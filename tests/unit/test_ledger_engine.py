@@ -1,6 +1,6 @@
 """Blocks: what the writer makes, what followers accept, and what happens twice only once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 
 import msgspec
@@ -29,10 +29,11 @@ from mutualedge.model import (
     Digest,
     EnterpriseId,
     InvocationId,
+    KeyId,
     Microcredits,
     format_instant,
 )
-from mutualedge.signing import Envelope, canonical_bytes, parse_canonical, sign_record
+from mutualedge.signing import Envelope, Signature, canonical_bytes, parse_canonical, sign_record
 from tests.unit.ledger_world import (
     ACME,
     BOLT,
@@ -226,6 +227,16 @@ def oversized_command() -> Envelope:
     return msgspec.structs.replace(unsigned_command(), payload=payload)
 
 
+def commands_with_junk() -> Iterator[Envelope]:
+    """Yield a good command with bytes beside its signature: another's, or none at all."""
+    command = Command(enterprise=ACME, id=InvocationId("6" * 32), action=lend(BOLT, 1))
+    good = sign_record(command, settlement_key(ACME))
+    yield sign_record(command, settlement_key(ACME), settlement_key(BOLT))
+    for keyid in (good.signatures[0].keyid, KeyId("ab" * 32)):
+        junk = Signature(keyid=keyid, sig=b"j" * 64)
+        yield msgspec.structs.replace(good, signatures=(*good.signatures, junk))
+
+
 @pytest.mark.parametrize(
     ("envelope", "code"),
     [
@@ -233,6 +244,7 @@ def oversized_command() -> Envelope:
         (stranger_command(), "identity.member.unknown"),
         (oversized_command(), "ledger.command.too-large"),
         (agreement(), "signing.json.malformed"),
+        *((each, "ledger.command.signatures") for each in commands_with_junk()),
     ],
 )
 def test_what_no_member_commanded_enters_no_block(envelope: Envelope, code: str) -> None:
@@ -243,6 +255,18 @@ def test_what_no_member_commanded_enters_no_block(envelope: Envelope, code: str)
     assert [(each.index, each.code) for each in execution.dropped] == [(0, code)]
     assert [each.code for each in execution.outcomes] == ["done"]
     assert code_of(lambda: world.ledger.verify_command(envelope)) == code
+
+
+def test_a_member_takes_no_block_with_junk_in_it() -> None:
+    """A writer that lets it pass forges the record of what its members commanded."""
+    world = World()
+    good = world.command(BOLT, lend(ACME, 5))
+    block = parse_canonical(world.ledger.execute([good], START_NS, WRITER).block.payload, Block)
+    junk = Signature(keyid=KeyId("ab" * 32), sig=b"j" * 64)
+    command = msgspec.structs.replace(good, signatures=(*good.signatures, junk))
+    padded = sign_record(msgspec.structs.replace(block, commands=(command,)), WRITER)
+    follower = Ledger(consortium(), ())
+    assert code_of(lambda: follower.apply(padded, START_NS)) == "ledger.block.command"
 
 
 def test_events_tell_what_changed() -> None:

@@ -19,6 +19,7 @@ from mutualedge.protocol import (
     SignedBlock,
     SubmitCommands,
     SubmitCountersignatures,
+    Write,
 )
 from mutualedge.signing import parse_canonical, sign_record
 from tests.simulation.founding import keys_of
@@ -272,6 +273,31 @@ def test_a_block_is_countersigned_once_by_each() -> None:
         sent = side.asked(SubmitCountersignatures)
         assert sum(len(request.countersignatures) for request in sent) == height
         assert side.node.snapshot().final_height == height
+
+
+def test_a_block_that_comes_again_unchanged_is_not_written_again() -> None:
+    """A block is asked for until it is final; only new countersignatures are worth a write."""
+    world = quiet_world()
+    world.holding = (SubmitCountersignatures,)
+    world.run(1_500)
+    written: list[str] = []
+    commit = world.candy.store.commit
+
+    def count(writes: list[Write]) -> None:
+        written.extend(each.key for each in writes if each.bucket == BLOCK_BUCKET)
+        commit(writes)
+
+    world.candy.store.__dict__["commit"] = count
+    asked = len(world.candy.asked(AskBlocks))
+    world.run(3_000)
+    assert len(world.candy.asked(AskBlocks)) > asked
+    assert written == []
+    world.holding = ()
+    for sender, ask in world.held:
+        world.deliver(sender, ask)
+    world.run(3_000)
+    assert block_row_key(1) in written
+    assert world.candy.node.snapshot().final_height == world.hub.hub.ledger.height
 
 
 def altered(signed: SignedBlock, **changes: object) -> SignedBlock:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from mutualedge.functions import Execution, VerifiedBundle, anomaly
+from mutualedge.functions import Execution, VerifiedBundle, anomaly, meaning_of
 from mutualedge.model import NS_PER_MS, DeviceId
 from mutualedge.node.intake import DEVICES_MAX, DeviceRow
 from mutualedge.protocol import (
@@ -322,6 +322,25 @@ def test_a_trapped_call_is_told_by_its_status() -> None:
     assert code_of(world.read(1)) == "functions.trap.fuel"
     assert world.candy.store.get("device", "press") is None
     assert world.candy.node.snapshot().readings.failed == 1
+
+
+def test_a_status_that_only_a_newer_runner_knows_has_a_code_of_its_own() -> None:
+    """Whatever a partner's runner calls it, the device is told a code that it can look up."""
+    told = meaning_of("trap.of-the-next-release")
+    assert told.code == "functions.status.unknown"
+    assert told.advice
+
+
+def test_a_node_whose_runner_does_not_start_says_so_to_its_devices() -> None:
+    """It answers at once, and names the runner beside the lease that is missing as well."""
+    world = joined_world()
+    world.holding = (AskOffer,)
+    refused = world.read(1)
+    assert isinstance(refused, Refused)
+    assert "The runner does not run yet" in refused.sentence
+    world.candy.start_runner()
+    world.settle()
+    assert isinstance(world.read(1), ReadingScored)
 
 
 def test_a_lost_runner_fails_what_it_worked_on() -> None:

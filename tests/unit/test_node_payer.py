@@ -14,7 +14,8 @@ from mutualedge.meter import (
     Voucher,
     position_of,
 )
-from mutualedge.model import NS_PER_MS, Digest, LeaseId, Microcredits
+from mutualedge.model import NS_PER_MS, Digest, LeaseId, Microcredits, parse_instant
+from mutualedge.node.borrower import ENDED_LINKS_MAX
 from mutualedge.node.leases import HeldLease
 from mutualedge.protocol import (
     AskOffer,
@@ -25,6 +26,7 @@ from mutualedge.protocol import (
     FinishSession,
     LateReply,
     ReadingScored,
+    Refused,
     RepliesMissing,
     StatementSigned,
     VoucherSigned,
@@ -54,6 +56,8 @@ from tests.unit.node_world import (
 )
 
 HALF_WINDOW = WINDOW_CALLS // 2
+
+GONE = Refused(code="session.unknown", sentence="The runner that held this session is gone.")
 
 
 def metered_world() -> tuple[World, AskVoucher]:
@@ -277,6 +281,40 @@ def test_a_late_reply_is_opened_and_then_paid() -> None:
     assert parse_canonical(reply.voucher.payload, Voucher).through_seq == 1
 
 
+def test_a_result_outlives_its_session() -> None:
+    """Forge's runner dies before candy has a reply: candy keeps the keys, forge the sealed reply.
+
+    Nothing is signed without the result, and the device's repeat needs no partner any more.
+    """
+    world = open_world()
+    world.bend = lambda reply: GONE if isinstance(reply, CallDone) else reply
+    assert world.read(1) == GONE
+    world.forge.lose_runner()
+    world.forge.start_runner()
+    world.bend = lambda reply: reply
+    world.run(6_000)
+    lease = world.candy.lease
+    assert sum(each.signed.seq for each in lease.accounts.values()) == 1
+    assert lease.unseen_calls == 0
+    calls = len(world.candy.asked(Call))
+    scored = world.read(1)
+    assert isinstance(scored, ReadingScored)
+    assert scored.placed == FORGE
+    assert len(world.candy.asked(Call)) == calls
+
+
+def test_keys_of_few_ended_sessions_are_kept() -> None:
+    """The oldest go first; what was sent in them can only be paid on the runner's word."""
+    world = open_world()
+    borrower = world.candy.node._borrower
+    first = borrower.links[world.lease_id]
+    for _ in range(ENDED_LINKS_MAX + 1):
+        assert borrower.link_of(world.lease_id, first.session) is first
+        borrower.drop_link(world.lease_id, borrower.links[world.lease_id])
+        world.run(3_000)
+    assert borrower.link_of(world.lease_id, first.session) is None
+
+
 def test_a_forged_late_reply_is_not_paid() -> None:
     """Noise in the result's place is refused like noise in its time."""
     world, request = withheld_world()
@@ -493,15 +531,56 @@ def test_after_our_restart_a_claim_costs_at_most_w() -> None:
     assert lease.pending_microcredits == 0
 
 
-def test_a_claimed_call_whose_session_is_gone_is_not_contradicted() -> None:
-    """Its runner died with the reply: nobody withholds it, and the batch proves its execution."""
+def run_half_of_the_time_left(world: World) -> None:
+    """Let half of the time pass in which a claim could be contradicted, and a little more."""
+    lease = world.hub.hub.ledger.lease(world.lease_id)
+    assert lease is not None
+    left_ms = (parse_instant(lease.due) - world.now_ns) / NS_PER_MS
+    world.run(left_ms / 2 + PERIOD_MS)
+
+
+def test_a_claimed_call_whose_session_is_gone_may_still_be_shown() -> None:
+    """Its runner died with the reply: nobody withholds it, and who is honest goes on asking."""
     world = claimed_world(extra_calls=2, prepare=lambda world: lose_session(world, 98))
     assert world.candy.noted("claim.contradicted") == []
+
+
+def test_a_second_charge_hidden_among_lost_calls_is_contradicted() -> None:
+    """A provider that claims what it never shows us may have charged another call once more."""
+    world = claimed_world(extra_calls=2, prepare=lambda world: lose_session(world, 98))
+    run_half_of_the_time_left(world)
+    assert len(world.candy.noted("claim.contradicted")) == 1
+    lease = world.hub.hub.ledger.lease(world.lease_id)
+    assert lease is not None
+    assert lease.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
+
+
+def test_a_lost_call_that_was_shown_is_not_contradicted() -> None:
+    """Its record came in a proved request that we did not sign: it is owed all the same."""
+    world = claimed_world(
+        extra_calls=2,
+        prepare=lambda world: lose_session(world, 98),
+        bend=lambda lease: lease.show(invocation_of(98)),
+    )
+    run_half_of_the_time_left(world)
+    assert world.candy.noted("claim.contradicted") == []
+
+
+def test_a_provider_that_is_asked_to_claim_has_shown_its_records() -> None:
+    """What we refuse to sign because too many results were lost counts as shown, if we sent it."""
+    world, request = withheld_world()
+    lease, invocation = world.candy.lease, invocation_of(1)
+    lease.expect(invocation)
+    world.candy.node._borrower.links.clear()
+    lease.unseen_calls = WINDOW_CALLS
+    assert refusal_of(world, request) == "meter.voucher.unseen"
+    assert list(lease.shown) == [invocation]
 
 
 def test_a_claimed_call_whose_result_is_withheld_is_contradicted() -> None:
     """The session lives, so the provider could hand us the result it wants to be paid for."""
     world = claimed_world(extra_calls=2, prepare=lambda world: send_in_vain(world, 98))
+    run_half_of_the_time_left(world)
     assert len(world.candy.noted("claim.contradicted")) == 1
 
 

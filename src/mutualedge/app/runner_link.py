@@ -5,8 +5,8 @@ import socket
 import sys
 from collections.abc import Callable
 
-from mutualedge.adapters.isolation import RunnerProcess, spawn_runner
-from mutualedge.errors import MutualEdgeError
+from mutualedge.adapters.isolation import IsolationReport, RunnerProcess, RunnerSpawner
+from mutualedge.errors import IsolationFailed, MutualEdgeError
 from mutualedge.protocol import (
     LENGTH_BYTES,
     Event,
@@ -23,6 +23,10 @@ from mutualedge.signing import Envelope, canonical_bytes
 
 RESTART_DELAY_S = 0.2
 """Between a runner's end and the next one: long enough that a broken one does not spin."""
+
+RESTART_DELAY_MAX_S = 30.0
+"""The delay doubles with each start that fails, up to this: an operator who mended the machine
+waits no longer."""
 
 END_POLL_S = 0.02
 END_POLLS = 15
@@ -63,26 +67,37 @@ class RunnerLink:
             transport.write(encode_frame(order.order))
 
     async def run(self, post: Post) -> None:
-        """Start a runner, serve it until it ends, and again, for ever."""
-        while True:
-            await self._live_once(post)
-            await asyncio.sleep(RESTART_DELAY_S)
+        """Start a runner, serve it until it ends, and again, for ever.
 
-    async def _live_once(self, post: Post) -> None:
+        The node goes on without a runner for as long as none can be started.
+        """
+        delay_s = RESTART_DELAY_S
+        async with RunnerSpawner() as spawner:
+            while True:
+                try:
+                    await self._live_once(spawner, post)
+                except IsolationFailed as error:
+                    delay_s = min(2 * delay_s, RESTART_DELAY_MAX_S)
+                    self._note(_failed_note(error, delay_s))
+                else:
+                    delay_s = RESTART_DELAY_S
+                await asyncio.sleep(delay_s)
+
+    async def _live_once(self, spawner: RunnerSpawner, post: Post) -> None:
         ours, theirs = socket.socketpair()
         # -B: where it may write, its limit on file size would leave half of a compiled module.
         argv = [sys.executable, "-B", "-m", "mutualedge.app.runner_process"]
         with ours:
             with theirs:
-                process = spawn_runner(argv, theirs.fileno())
-            self._note(_started_note(process))
+                process = await spawner.spawn(argv, theirs.fileno())
+            self._note(started_note(process.report))
             try:
                 why = await self._serve(ours, process, post)
                 status = await _exit_status(process)
             finally:
+                post(RunnerLost())
                 await asyncio.to_thread(process.stop)
         self._note(_ended_note(why, status, process.last_words))
-        post(RunnerLost())
 
     async def _serve(self, ours: socket.socket, process: RunnerProcess, post: Post) -> str:
         """Carry answers until the runner is gone or says nonsense; return which it was."""
@@ -135,12 +150,27 @@ class _Answers(asyncio.Protocol):
             self.ended.set_result(why)
 
 
-def _started_note(process: RunnerProcess) -> Note:
-    report = process.report
+def started_note(report: IsolationReport) -> Note:
+    """Return what an operator is told about a runner's walls and priority."""
+    walls: dict[str, list[str]] = {}
+    for each in report.missing:
+        walls.setdefault(each.reason, []).append(each.name)
+    missing = " / ".join(f"{', '.join(names)}: {reason}" for reason, names in walls.items())
     return Note(
         name="runner.spawned",
-        fields=(("layers", ", ".join(report.layers)), ("timing", report.timing)),
+        fields=(
+            ("layers", ", ".join(report.layers)),
+            ("missing", missing or "none"),
+            ("timing", report.timing),
+            ("timing_reason", report.timing_reason),
+        ),
     )
+
+
+def _failed_note(error: IsolationFailed, delay_s: float) -> Note:
+    again_ms = round(delay_s * 1000)
+    fields = (("code", error.code), ("sentence", error.sentence), ("again_ms", again_ms))
+    return Note(name="runner.failed", fields=fields)
 
 
 async def _exit_status(process: RunnerProcess) -> str:

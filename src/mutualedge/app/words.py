@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 WORDS: dict[str, str] = {
-    "runner.spawned": "   {who}: the runner starts, isolated by {layers}; timing: {timing}",
+    "runner.spawned": (
+        "   {who}: the runner starts, isolated by {layers} (missing: {missing}); "
+        "timing: {timing} ({timing_reason})"
+    ),
     "evidence.appraised": (
         "4. {who} appraises the evidence of {provider}'s runner: it fits the trust file; "
         "assurance: {assurance}"
@@ -16,6 +19,7 @@ WORDS: dict[str, str] = {
     "lease.resolved": "   {who}: the ledger settled the lease",
     "checkpoint.cosigned": "   {who}'s log: {witness} cosigns its first {size} entries",
     "peer.faulted": "   {who} caught a fault: {sentence} [{code}]",
+    "runner.failed": "   {who}: the runner could not be started: {sentence} [{code}]",
     "runner.ended": "   {who}: the runner ended and is started again",
 }
 

@@ -4,9 +4,7 @@ from mutualedge.audit.blocks import BlockJudge, SignedBlock
 from mutualedge.audit.books import Books, Refused
 from mutualedge.audit.case import Case
 from mutualedge.audit.documents import DocumentDesk, position_of
-from mutualedge.audit.envelopes import (
-    parse_document,
-)
+from mutualedge.audit.envelopes import check_signed_by_all, parse_document, parse_payload
 from mutualedge.audit.report import LEDGER_WRITER, UNKNOWN
 from mutualedge.audit.terms import LeaseTerms
 from mutualedge.errors import MutualEdgeError
@@ -28,7 +26,7 @@ from mutualedge.model import (
     Microcredits,
     parse_instant,
 )
-from mutualedge.signing import Envelope, verify_record
+from mutualedge.signing import Envelope
 
 _LEDGER = 9
 
@@ -144,9 +142,10 @@ class LedgerJudge:
             return claimed
         try:
             key = self._books.consortium.member(claimed.enterprise).settlement_key
-            return verify_record(envelope, Command, key)
         except MutualEdgeError as error:
             return error.sentence
+        flaw = check_signed_by_all(envelope, key)
+        return parse_payload(envelope, Command) if flaw is None else flaw
 
     def _file(self, command: Command, signed: SignedBlock) -> None:
         """File what a command that took effect rests on, to be held against the records."""

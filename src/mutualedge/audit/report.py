@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from mutualedge.audit.rules import RULE_CODES
 from mutualedge.model import AssuranceLevel
 
 STEP_NAMES = (
@@ -144,9 +145,21 @@ class Findings:
         subject: str,
         culprit: str = UNKNOWN,
     ) -> None:
-        """Record one finding; the step it belongs to is no longer proved."""
+        """Record one finding; the step it belongs to is no longer proved.
+
+        Args:
+            rule: Its code in ``RULES`` without ``audit.``.
+            sentence: What contradicts what.
+            step: 1 to 10.
+            line: Of the bundle.
+            last_line: Of the range, if it is one.
+            subject: What it is about.
+            culprit: Who signed what is wrong, if a signature tells.
+        """
+        code = f"audit.{rule}"
+        assert code in RULE_CODES, f"nobody could look up '{code}'; give it a row in RULES"
         finding = Finding(
-            rule=f"audit.{rule}",
+            rule=code,
             step=step,
             line=line,
             last_line=max(line, last_line),

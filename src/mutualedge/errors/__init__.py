@@ -1,11 +1,13 @@
 """The error tree: one branch per cause that a caller treats differently."""
 
+from dataclasses import dataclass
 from typing import Self
 
 __all__ = [
     "AttestationFailed",
     "CorruptState",
-    "LedgerUnavailable",
+    "IsolationFailed",
+    "Meaning",
     "MutualEdgeError",
     "PeerError",
     "RefusedByPeer",
@@ -13,6 +15,23 @@ __all__ = [
     "Unreachable",
     "UsageError",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a code says that no error class carries: an auditor's rule, how a function ended.
+
+    Written by position, unlike other records: such codes stand in tables, a row each.
+
+    Attributes:
+        code: Stable dotted name.
+        sentence: What happened.
+        advice: What to do.
+    """
+
+    code: str
+    sentence: str
+    advice: str
 
 
 class MutualEdgeError(Exception):
@@ -39,6 +58,10 @@ class RefusedByPolicy(MutualEdgeError):
 
 class AttestationFailed(MutualEdgeError):
     """Evidence did not prove what was claimed; nothing secret may be sent."""
+
+
+class IsolationFailed(MutualEdgeError):
+    """This machine did not wall a runner in, so none runs; what else a node does goes on."""
 
 
 class PeerError(MutualEdgeError):
@@ -72,10 +95,6 @@ class Unreachable(MutualEdgeError):
 
 class UsageError(MutualEdgeError):
     """The caller or operator gave something we cannot use: our side's fault."""
-
-
-class LedgerUnavailable(MutualEdgeError):
-    """The ledger gave no clear answer; retry with the same idempotent id."""
 
 
 class CorruptState(MutualEdgeError):

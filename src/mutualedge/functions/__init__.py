@@ -20,18 +20,21 @@ from mutualedge.functions.bundle import (
 )
 from mutualedge.functions.reference import PythonRuntime
 from mutualedge.functions.runtime import (
+    STATUS_MEANINGS,
     Execution,
     ExecutionStatus,
     LoadedFunction,
     Runtime,
     calibrate,
     fuel_for_budget,
+    meaning_of,
 )
 
 __all__ = [
     "ANOMALY_MODULE_DIGEST",
     "BUNDLE_BYTES_MAX",
     "EMPTY_DIGEST",
+    "STATUS_MEANINGS",
     "Bundle",
     "EngineRange",
     "EntryPoint",
@@ -50,6 +53,7 @@ __all__ = [
     "encode_bundle",
     "file_entries",
     "fuel_for_budget",
+    "meaning_of",
     "parse_bundle",
     "sign_bundle",
     "verify_bundle",

@@ -1,12 +1,12 @@
 """What the runner asks of an engine, and how fuel relates to time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median_low
 from typing import Literal, Protocol
 
 import msgspec
 
-from mutualedge.errors import UsageError
+from mutualedge.errors import Meaning, UsageError
 from mutualedge.functions.bundle import VerifiedBundle
 from mutualedge.model import NS_PER_MS
 
@@ -26,6 +26,49 @@ ExecutionStatus = Literal[
 """How a call ended. ``refused``: the function rejects its request; ``refused.input``: it is longer
 than the manifest allows; ``trap.output``: the response lies outside memory or is too long;
 ``trap.epoch``: wall time, the only ending that another machine need not repeat."""
+
+_MEND = "Mend the function, or send it what it was made for."
+_LARGER = "Send less at once, or bundle the function with larger limits."
+
+STATUS_MEANINGS: Mapping[str, Meaning] = {
+    "refused": Meaning(
+        "functions.refused", "The function rejects its request.", "Send what it was made for."
+    ),
+    "refused.input": Meaning(
+        "functions.refused.input", "The request is longer than the function takes.", _LARGER
+    ),
+    "trap.arithmetic": Meaning(
+        "functions.trap.arithmetic", "The function divided by zero or overflowed.", _MEND
+    ),
+    "trap.epoch": Meaning(
+        "functions.trap.epoch",
+        "The function was stopped after its time; its processor was taken away.",
+        "Send it again; if it lasts, give the runner real-time priority.",
+    ),
+    "trap.fuel": Meaning(
+        "functions.trap.fuel",
+        "The function was stopped: it needs more instructions than its time allows.",
+        _LARGER,
+    ),
+    "trap.memory": Meaning(
+        "functions.trap.memory", "The function reached outside its memory.", _MEND
+    ),
+    "trap.other": Meaning("functions.trap.other", "The engine stopped the function.", _MEND),
+    "trap.output": Meaning(
+        "functions.trap.output", "The response is too long or outside memory.", _MEND
+    ),
+    "trap.stack": Meaning("functions.trap.stack", "The function used up its stack.", _LARGER),
+    "trap.unreachable": Meaning(
+        "functions.trap.unreachable", "The function gave up by itself.", _MEND
+    ),
+}
+"""What a device is told for each status but ``ok``."""
+
+STATUS_UNKNOWN = Meaning(
+    "functions.status.unknown",
+    "The function ended in a way this release has no word for.",
+    "Update this node, or ask the partner what its runner is.",
+)
 
 CALIBRATION_RUNS = 101
 """Odd, so that the median is one of them; a tenth of a second for a function of a millisecond."""
@@ -84,6 +127,11 @@ class Runtime(Protocol):
                 is not one of the vendor's (``functions.engine.version``).
         """
         ...
+
+
+def meaning_of(status: str) -> Meaning:
+    """Return what a status other than ``ok`` says; a partner's runner may be of another release."""
+    return STATUS_MEANINGS.get(status, STATUS_UNKNOWN)
 
 
 def calibrate(function: LoadedFunction, sample: bytes, clock_ns: Callable[[], int]) -> int:

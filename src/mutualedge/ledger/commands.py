@@ -107,14 +107,22 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def verify_command(envelope: Envelope, consortium: Consortium) -> Command:
-    """Return the command if a member's settlement key signed it.
+    """Return the command if a member's settlement key signed it, and nobody else.
+
+    A signature that nobody looks at is room for bytes that no rule speaks of, in a block for ever.
 
     Raises:
-        PeerError: Too large, malformed, from no member, or not signed by that member.
+        PeerError: Too large, malformed, from no member, or not signed by that member alone.
     """
     if len(envelope.payload) > COMMAND_BYTES_MAX:
         sentence = f"A ledger command has at most {COMMAND_BYTES_MAX} bytes; split the claim."
         raise PeerError("ledger.command.too-large", sentence)
     claimed = parse_canonical(envelope.payload, Command)
     key = consortium.member(claimed.enterprise).settlement_key
-    return verify_record(envelope, Command, key)
+    command = verify_record(envelope, Command, key)
+    if len(envelope.signatures) != 1:
+        sentence = (
+            "A ledger command has exactly one signature, its sender's; send it without others."
+        )
+        raise PeerError("ledger.command.signatures", sentence)
+    return command

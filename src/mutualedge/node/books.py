@@ -220,8 +220,7 @@ class Books:
             self.ledger.verify_executed(signed.block)
         else:
             self._verify_stored(height, signed.block)
-        row = msgspec.msgpack.encode(signed)
-        self._station.write(BLOCK_BUCKET, block_row_key(height), row)
+        self._keep(height, signed)
         if height == self._final_height + 1 and self.ledger.is_final(
             signed.block, signed.countersignatures
         ):
@@ -244,6 +243,12 @@ class Books:
         if adopted is not before:
             members = len(adopted.members)
             self._station.note("trust.adopted", version=adopted.trust.version, members=members)
+
+    def _keep(self, height: int, signed: SignedBlock) -> None:
+        """Write a block's row, unless it is there as it came: it comes again until it is final."""
+        key, row = block_row_key(height), msgspec.msgpack.encode(signed)
+        if self._store.get(BLOCK_BUCKET, key) != row:
+            self._station.write(BLOCK_BUCKET, key, row)
 
     def _verify_stored(self, height: int, block: Envelope) -> None:
         """Return if this is the block we kept at a height whose digest is remembered no more.

@@ -1,5 +1,6 @@
 """Acquiring what we borrow: offer, agreement, ledger, attested session; renewed before it ends."""
 
+from collections import deque
 from collections.abc import Iterator
 from functools import partial
 from typing import TypeVar
@@ -62,6 +63,9 @@ REFUSAL_BACKOFF_NS = 600_000 * NS_PER_MS
 OFFER_DURATION_MAX_NS = 60_000 * NS_PER_MS
 """No budget, period or deadline of a job is longer than a minute."""
 
+ENDED_LINKS_MAX = 8
+"""Ended sessions of a lease whose keys we keep: as many as a provider keeps open."""
+
 PROPOSALS_MAX = 5
 """Times the same proposal is sent before another lease is asked for."""
 
@@ -76,6 +80,7 @@ class Borrower:
         self._payer = payer
         self.leases = payer.leases
         self.links: dict[LeaseId, Link] = {}
+        self._ended: dict[LeaseId, deque[Link]] = {}
         self.slots: dict[LeaseId, LeaseSlots] = {}
         self._opening: dict[LeaseId, InvocationId] = {}
         self._acquiring: dict[EnterpriseId, None] = {}
@@ -388,21 +393,40 @@ class Borrower:
         self._station.note("session.opened", lease=lease.lease_id, provider=lease.terms.provider)
 
     def awaits(self, lease_id: LeaseId, invocation: InvocationId) -> bool:
-        """Tell whether we sent this invocation in a session that still lives, without reply."""
-        link = self.links.get(lease_id)
-        return link is not None and link.awaits(invocation)
+        """Tell whether we sent this invocation and could still open the reply we have not got."""
+        return any(link.awaits(invocation) for link in self._openable(lease_id))
+
+    def awaits_other(self, lease_id: LeaseId, invocation: InvocationId, request: bytes) -> bool:
+        """Tell whether this invocation awaits a reply to another request than this."""
+        links = self._openable(lease_id)
+        return any(link.awaits_other(invocation, request) for link in links)
+
+    def link_of(self, lease_id: LeaseId, session: int) -> Link | None:
+        """Return a session of this lease, also one that ended, if we still have its keys."""
+        links = self._openable(lease_id)
+        return next((link for link in links if link.session == session), None)
+
+    def _openable(self, lease_id: LeaseId) -> Iterator[Link]:
+        if lease_id in self.links:
+            yield self.links[lease_id]
+        yield from self._ended.get(lease_id, ())
 
     def drop_link(self, lease_id: LeaseId, link: Link) -> None:
-        """Stop using a session its runner forgot; a new one is opened at the next tending."""
+        """Stop using a session its runner forgot; a new one is opened at the next tending.
+
+        Replies that its runner sealed before may still come with a request for a voucher.
+        """
         if self.links.get(lease_id) is link:
             del self.links[lease_id]
+            ended = self._ended.setdefault(lease_id, deque(maxlen=ENDED_LINKS_MAX))
+            ended.append(link)
 
     def ledger_moved(self) -> None:
         """Let go of what the ledger resolved or refused; check what is claimed from us."""
         for lease in tuple(self.leases.values()):
             on_ledger = self._books.lease(lease)
             if on_ledger is not None:
-                self._payer.check_claim(lease, partial(self.awaits, lease.lease_id))
+                self._payer.check_claim(lease)
             outcome = self._books.outcome(self._opening[lease.lease_id])
             refused = on_ledger is None and outcome is not None and not outcome.is_done
             if refused or (on_ledger is not None and on_ledger.is_resolved):
@@ -417,6 +441,7 @@ class Borrower:
         del self.slots[lease.lease_id]
         del self._opening[lease.lease_id]
         self.links.pop(lease.lease_id, None)
+        self._ended.pop(lease.lease_id, None)
         self._connecting.pop(lease.lease_id, None)
         self._station.note("lease.resolved", lease=lease.lease_id, role="requester")
 

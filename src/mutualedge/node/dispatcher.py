@@ -177,9 +177,8 @@ class Dispatcher:
         key = str(order.job)
         now_ns, budget_ns = self._station.now_ns, self._station.settings.job_budget_ns
         if not self.is_ready:
-            return _not_admitted(
-                "node.runner.absent", "The runner is being restarted.", deadline_ns, budget_ns
-            )
+            sentence = "The runner does not run yet, or again; its node goes on starting it."
+            return _not_admitted("node.runner.absent", sentence, deadline_ns, budget_ns)
         if self._making_room:
             sentence = "A promise to a partner is about to begin and needs the processor first."
             return _not_admitted("admission.job.promised-first", sentence, deadline_ns, budget_ns)

@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 
 from mutualedge.errors import MutualEdgeError, PeerError
-from mutualedge.functions import anomaly
+from mutualedge.functions import anomaly, meaning_of
 from mutualedge.model import DeviceId, InvocationId
 from mutualedge.node.dispatcher import Dispatcher
 from mutualedge.node.requester import Failed, Requester, Served
@@ -225,7 +225,7 @@ class Intake:
             case ExecutedLocal(status="ok", response=response):
                 self._deliver(placing, response, self._own_name)
             case ExecutedLocal(status=status):
-                self._fail(placing, f"functions.{status}", "The function was stopped.", "failed")
+                self._stopped(placing, status)
             case FrameRefused(code=code, sentence=sentence):
                 self._fail(placing, code, sentence, "failed")
             case other:
@@ -241,11 +241,15 @@ class Intake:
             case Served(status="ok", response=response, provider=provider):
                 self._deliver(placing, response, provider)
             case Served(status=status):
-                self._fail(placing, f"functions.{status}", "The function was stopped.", "failed")
+                self._stopped(placing, status)
             case Failed(code=code, sentence=sentence):
                 # The partner failed us: run it here after all, if time and room are left.
                 if self._try_local(placing) is not None:
                     self._fail(placing, code, sentence, "failed")
+
+    def _stopped(self, placing: _Placing, status: str) -> None:
+        meaning = meaning_of(status)
+        self._fail(placing, meaning.code, f"{meaning.sentence} {meaning.advice}", "failed")
 
     def _deliver(self, placing: _Placing, response: bytes, placed: str) -> None:
         try:

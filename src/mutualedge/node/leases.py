@@ -127,11 +127,14 @@ class HeldLease:
         paid: Invocations charged lately; none is charged twice.
         told: What the commitment says.
         unanswered: Invocations this life sent in whatever session, neither answered nor paid.
+        shown: Of those, what the provider showed us the runner's records of, though we will not
+            sign for more results that we never got.
         statement: Signed by both.
         refusals: Requests for a voucher refused or unanswered in a row; each doubles the wait.
         is_claimed: We sent the ledger our one-sided account.
         unseen_calls: Paid in this life on the runner's word alone, without their results.
         is_overcharged: The provider's runner signed for an invocation that was charged before.
+        is_doubted: It claims what it has not shown us, and has some time left to do so.
     """
 
     lease_id: LeaseId
@@ -141,12 +144,14 @@ class HeldLease:
     accounts: dict[KeyId, MeterAccount] = field(default_factory=dict)
     paid: dict[InvocationId, None] = field(default_factory=dict)
     unanswered: dict[InvocationId, None] = field(default_factory=dict)
+    shown: dict[InvocationId, None] = field(default_factory=dict)
     told: Commitment = field(init=False)
     statement: Envelope | None = None
     refusals: int = 0
     is_claimed: bool = False
     unseen_calls: int = 0
     is_overcharged: bool = False
+    is_doubted: bool = False
     is_resolved: bool = False
 
     def __post_init__(self) -> None:
@@ -162,6 +167,11 @@ class HeldLease:
     def expect(self, invocation: InvocationId) -> None:
         """Remember that an invocation was sent."""
         _remember(self.unanswered, invocation, UNANSWERED_MAX)
+
+    def show(self, invocation: InvocationId) -> None:
+        """Remember that the provider showed us this invocation's record."""
+        if invocation in self.unanswered:
+            _remember(self.shown, invocation, UNANSWERED_MAX)
 
     @property
     def open_calls(self) -> int:

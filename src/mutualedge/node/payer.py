@@ -1,6 +1,6 @@
 """Paying what is owed and nothing else: vouchers, statements, contradictions, closings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,7 +19,7 @@ from mutualedge.meter import (
     verify_usage,
     walk_chain,
 )
-from mutualedge.model import NS_PER_MS, InvocationId, LeaseId
+from mutualedge.model import NS_PER_MS, InvocationId, LeaseId, parse_instant
 from mutualedge.node.books import Books
 from mutualedge.node.lease_rows import save_account, save_statement
 from mutualedge.node.leases import (
@@ -59,7 +59,7 @@ class LateReplies:
     """How replies that come with a request for a voucher are dealt with.
 
     Attributes:
-        is_awaited: Whether we sent this invocation in a session that still lives, without reply.
+        is_awaited: Whether we sent this invocation and could still open its reply.
         take: Opens a late reply and keeps its record as received.
     """
 
@@ -190,36 +190,56 @@ class Payer:
         lease.is_claimed = True
         self._station.note("lease.closed_alone", lease=lease.lease_id)
 
-    def check_claim(self, lease: HeldLease, is_awaited: Callable[[InvocationId], bool]) -> None:
+    def check_claim(self, lease: HeldLease) -> None:
         """Contradict a one-sided claim of more than we would sign for.
 
-        Args:
-            lease: The lease that may be claimed.
-            is_awaited: Whether the provider could still hand us a call's result, and does not.
+        For calls without result the provider has half the time that is left to hand it over, or, if
+        we could not open it any more, to show the runner's record: an honest one goes on asking.
+        """
+        claimed = self._pending_claim(lease)
+        if claimed is None:
+            return
+        if lease.is_overcharged or claimed > _owed_microcredits(lease, lease.unanswered):
+            self._contradict(lease)
+        elif not lease.is_doubted and claimed > _owed_microcredits(lease, lease.shown):
+            lease.is_doubted = True
+            on_ledger = self._books.lease(lease)
+            assert on_ledger is not None, "it is claimed there"
+            left_ns = parse_instant(on_ledger.due) - self._station.now_ns
+            self._station.after(max(0, left_ns // 2), partial(self._end_doubt, lease))
+
+    def _end_doubt(self, lease: HeldLease) -> None:
+        """Contradict what the provider has neither handed over nor shown."""
+        lease.is_doubted = False
+        claimed = self._pending_claim(lease)
+        if claimed is not None and claimed > _owed_microcredits(lease, lease.shown):
+            self._contradict(lease)
+
+    def _pending_claim(self, lease: HeldLease) -> int | None:
+        """Return the microcredits claimed, if part of them still pends and we can judge it.
+
+        We cannot if we restarted under this lease: what we sent before is forgotten, so the
+        attested runner's batch speaks for it, as it does in ``sign_voucher``; the ledger holds it
+        within W. Only a second charge is one all the same.
         """
         on_ledger = self._books.lease(lease)
         if on_ledger is None or on_ledger.is_resolved or not on_ledger.pending_microcredits:
-            return
-        owed_max = _owed_microcredits_max(lease, is_awaited)
-        is_beyond = owed_max is not None and on_ledger.claimed_microcredits > owed_max
-        if is_beyond or lease.is_overcharged:
-            reason = "Claimed beyond our vouchers and the calls we sent and were answered."
-            self._books.submit(Contradict(lease=lease.lease_id, reason=reason))
-            self._station.note("claim.contradicted", lease=lease.lease_id)
+            return None
+        is_restored = any(account.is_restored for account in lease.accounts.values())
+        if is_restored and not lease.is_overcharged:
+            return None
+        return on_ledger.claimed_microcredits
+
+    def _contradict(self, lease: HeldLease) -> None:
+        reason = "Claimed beyond our vouchers and the calls we sent and were answered or shown."
+        self._books.submit(Contradict(lease=lease.lease_id, reason=reason))
+        self._station.note("claim.contradicted", lease=lease.lease_id)
 
 
-def _owed_microcredits_max(
-    lease: HeldLease, is_awaited: Callable[[InvocationId], bool]
-) -> int | None:
-    """Return the most an honest runner can have metered for us, withheld results left out.
-
-    Nothing if we restarted under this lease: what we sent before is forgotten, so the attested
-    runner's batch speaks for it, as it does in ``sign_voucher``; the ledger holds it within W.
-    """
-    if any(account.is_restored for account in lease.accounts.values()):
-        return None
-    lost_calls = sum(not is_awaited(invocation) for invocation in lease.unanswered)
-    return _known_microcredits(lease) + lost_calls * lease.terms.call_microcredits
+def _owed_microcredits(lease: HeldLease, lost: Mapping[InvocationId, None]) -> int:
+    """Return the most an honest runner can have metered for us, if these calls were lost."""
+    calls = sum(invocation in lease.unanswered for invocation in lost)
+    return _known_microcredits(lease) + calls * lease.terms.call_microcredits
 
 
 def _known_microcredits(lease: HeldLease) -> int:
@@ -277,8 +297,11 @@ def _count_unseen(lease: HeldLease, account: MeterAccount, walked: Walked) -> No
     Raises:
         PeerError: This provider loses results too often to be paid for them on its word.
     """
-    unseen = sum(usage.seq not in account.calls for _, usage in walked)
+    results = [usage.invocation for _, usage in walked if usage.seq not in account.calls]
+    unseen = len(results)
     if unseen and lease.unseen_calls + unseen > lease.terms.window_calls:
+        for invocation in results:
+            lease.show(invocation)
         sentence = "Too many results of this lease never reached us; claim what is left."
         raise PeerError("meter.voucher.unseen", sentence)
     lease.unseen_calls += unseen

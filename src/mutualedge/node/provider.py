@@ -328,7 +328,10 @@ class Provider:
             sentence = "The invocation was run twice already; ask under a new one."
             raise RefusedByPolicy("market.call.repeated", sentence)
         if known is None and invocation in lease.paid:
-            sentence = "The requester signed for this invocation; its result is not kept longer."
+            sentence = (
+                "You signed for this invocation: you have its result, or lost the keys it is sealed"
+                " for. It is not run again; ask under a new one."
+            )
             raise RefusedByPolicy("market.call.paid", sentence)
 
     def _check_end(self, lease: HeldLease) -> None:

@@ -78,7 +78,7 @@ class Requester:
             return Failed(code="market.call.in-flight", sentence=sentence)
         reason = Failed(code="market.lease.none", sentence="No lease is open; borrow one first.")
         for lease, link in self._borrower.ready():
-            if link.awaits_other(invocation, request):
+            if self._borrower.awaits_other(lease.lease_id, invocation, request):
                 sentence = "The invocation was sent with other content; draw a new one for each."
                 return Failed(code="market.call.reused", sentence=sentence)
             booked = self._borrower.slots[lease.lease_id].book(
@@ -195,8 +195,8 @@ class Requester:
         Raises:
             PeerError: Forged, replayed, or its record is not one this lease allows.
         """
-        link = self._borrower.links.get(lease_id)
-        if link is None or link.session != late.session:
+        link = self._borrower.link_of(lease_id, late.session)
+        if link is None:
             return None
         lease = self._borrower.leases.get(lease_id)
         if lease is None:

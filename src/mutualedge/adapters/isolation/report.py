@@ -6,6 +6,15 @@ from typing import Literal
 
 Timing = Literal["prioritised", "best-effort"]
 
+UNEXPLAINED: Mapping[str, str] = {
+    "no-new-privileges": "the kernel did not grant it; use Linux 3.5 or newer",
+    "no-capabilities": "it kept capabilities; run the node as root or as a user without any",
+    "unprivileged-user": "it is still root; run the node as another user",
+    "seccomp": "the kernel did not take the filter; use one built with CONFIG_SECCOMP_FILTER",
+    "bubblewrap": "bwrap made no namespaces of its own; install the package 'bubblewrap'",
+}
+"""Why a wall does not stand, and what to do, where its builder said nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingLayer:
@@ -46,7 +55,8 @@ def report_of(
     user_id = facts["Uid"].split()[0]
     other_namespaces = all(facts[name] != ours[name] for name in ("ipc", "mnt", "net", "pid"))
     stands = {
-        # Every function is WebAssembly: the runner has no other engine.
+        # Every function is WebAssembly: the runner has no other engine. And without its limits
+        # ``confine`` ends.
         "wasm": True,
         "rlimits": True,
         "no-new-privileges": facts["NoNewPrivs"] == "1",
@@ -58,7 +68,7 @@ def report_of(
     return IsolationReport(
         layers=tuple(name for name, is_there in stands.items() if is_there),
         missing=tuple(
-            MissingLayer(name=name, reason=absent.get(name, "the kernel did not grant it"))
+            MissingLayer(name=name, reason=absent.get(name, UNEXPLAINED[name]))
             for name, is_there in stands.items()
             if not is_there
         ),

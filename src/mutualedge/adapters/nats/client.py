@@ -59,6 +59,9 @@ FLUSH_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
 """A server that reads takes the last bytes in milliseconds; another one does not keep us."""
 
+CUT_TIMEOUT_S = 1.0
+"""A task of nats-py that was cancelled, or whose socket was closed, ends at once or never."""
+
 _VIOLATION = re.compile(
     r'permissions violation for (?P<act>publish|subscription) to "(?P<subject>[^"]*)"'
 )
@@ -254,15 +257,14 @@ class NatsClient:
         await self._connection.close()
 
     async def _stop_reconnecting(self) -> None:
-        """Cancel nats-py's attempts until they end.
+        """Cancel nats-py's attempts until they end, or do not for ``CUT_TIMEOUT_S``.
 
         An attempt that fails in the moment of its cancellation swallows it (``asyncio.wait_for``
         before Python 3.12), and would go on for ever, also after the connection was closed.
         """
         reconnecting = self._connection._reconnection_task  # noqa: SLF001 - it cancels only once
-        while reconnecting is not None and not reconnecting.done():
-            reconnecting.cancel()
-            await asyncio.wait({reconnecting}, timeout=CONNECT_RETRY_S)
+        if reconnecting is not None:
+            await self._end(reconnecting, "its attempts to reconnect")
 
     async def _cut(self, closing: asyncio.Task[None]) -> None:
         """End the connection if it still waits for a server that does not read."""
@@ -270,10 +272,20 @@ class NatsClient:
         writer = transport._io_writer if isinstance(transport, TcpTransport) else None  # noqa: SLF001
         if not closing.done() and writer is not None:
             writer.transport.abort()
-        await asyncio.wait({closing})
-        failure = closing.exception()
-        if failure is not None:
+            await asyncio.wait({closing}, timeout=CUT_TIMEOUT_S)
+        await self._end(closing, "the closing of its connection")
+        if closing.done() and not closing.cancelled() and (failure := closing.exception()):
             self._report("connection.failed", str(failure) or repr(failure))
+
+    async def _end(self, task: asyncio.Task[None], what: str) -> None:
+        """Cancel a task of nats-py until it ends; report one that does not, and leave it behind."""
+        for _ in range(round(CUT_TIMEOUT_S / CONNECT_RETRY_S)):
+            if task.done():
+                return
+            task.cancel()
+            await asyncio.wait({task}, timeout=CONNECT_RETRY_S)
+        if not task.done():
+            self._report("connection.failed", f"'{self._name}' left {what} behind, still running")
 
     async def _open(self, url: str, timeout_s: float) -> None:
         password = self._login if isinstance(self._login, PasswordLogin) else None
