@@ -17,7 +17,7 @@ from mutualedge.app.bus import NatsBus, connect_node, serve_devices, serve_partn
 from mutualedge.app.driver import Driver, Ports
 from mutualedge.app.files import STORE_FILE, NodeFile, enterprise_folder, read_process_file
 from mutualedge.app.founding import HUB, Founding, found_consortium
-from mutualedge.app.local import Processes
+from mutualedge.app.local_processes import Processes
 from mutualedge.app.options import (
     BorrowingSettings,
     LendingSettings,

@@ -12,11 +12,11 @@ from pathlib import Path
 import msgspec
 
 from mutualedge.adapters.sqlite import SqliteStore
-from mutualedge.app import demo
+from mutualedge.app.demo import script
 from mutualedge.app.devices import DeviceClient, connect_device
 from mutualedge.app.files import STORE_FILE, NodeFile, read_process_file
 from mutualedge.app.founding import HUB, Founding, found_consortium
-from mutualedge.app.local import ERRORS_FILE, EVENTS_FILE, Processes
+from mutualedge.app.local_processes import ERRORS_FILE, EVENTS_FILE, Processes
 from mutualedge.app.options import NodeOptions, write_settings
 from mutualedge.app.processes import READY_FILE
 from mutualedge.app.settings import read_options
@@ -32,12 +32,12 @@ READY_TIMEOUT_S = 30.0
 POLL_S = 0.02
 
 TIMING = msgspec.structs.replace(
-    demo.TIMING,
+    script.TIMING,
     checkpoint_every_ms=Milliseconds(300),
     request_timeout_ms=Milliseconds(1_000),
 )
 
-LENDING = msgspec.structs.replace(demo.LENDING, credit_microcredits=Microcredits(1_000_000_000))
+LENDING = msgspec.structs.replace(script.LENDING, credit_microcredits=Microcredits(1_000_000_000))
 
 FULL_NODE_BUDGET_MS = 60_000
 """A node that reserves a minute for each job of its own keeps no shorter deadline: it is full."""
@@ -48,7 +48,7 @@ Note = dict[str, str | int]
 def founding(lease_ms: int) -> Founding:
     """Return a consortium in which the bakery borrows from the harbour, lease after lease."""
     borrowing = msgspec.structs.replace(
-        demo.founding().borrowers[demo.CANDY],
+        script.founding().borrowers[script.CANDY],
         providers=(HARBOUR,),
         lease_ms=Milliseconds(lease_ms),
         renew_before_ms=Milliseconds(0),

@@ -6,7 +6,7 @@ import pytest
 from mutualedge.adapters.nats import NatsClient, PasswordLogin, connect
 from mutualedge.app.bus import DEVICE_SERVICE
 from mutualedge.app.devices import DEVICE_USER, new_invocation
-from mutualedge.app.local import EVENTS_FILE
+from mutualedge.app.local_processes import EVENTS_FILE
 from mutualedge.errors import MutualEdgeError
 from mutualedge.model import NS_PER_S, DeviceId, Nanoseconds
 from mutualedge.protocol import Reading, ReadingScored, Refused, encode_json, parse_json_reply

@@ -14,6 +14,6 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
     """Found a consortium, borrow, execute, settle and prove; ends by itself in half a minute."""
-    from mutualedge.app.rehearsal import run_rehearsal
+    from mutualedge.app.demo import run_rehearsal
 
     return run_rehearsal(keep, as_json=as_json)

@@ -12,7 +12,7 @@ from mutualedge.app.auditing import export_bundle, verify_file
 from mutualedge.app.devices import DeviceClient, connect_device
 from mutualedge.app.files import NodeFile, enterprise_folder, read_process_file
 from mutualedge.app.founding import HUB, Founding, found_consortium
-from mutualedge.app.local import Processes
+from mutualedge.app.local_processes import Processes
 from mutualedge.app.options import BorrowingSettings, LendingSettings, TimingSettings
 from mutualedge.audit import Report
 from mutualedge.errors import MutualEdgeError, UsageError

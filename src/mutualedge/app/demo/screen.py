@@ -10,7 +10,7 @@ import msgspec
 import uvloop
 
 from mutualedge.app.auditing import report_text
-from mutualedge.app.demo import Tally, rehearse
+from mutualedge.app.demo.script import Tally, rehearse
 from mutualedge.audit import Report
 from mutualedge.errors import UsageError
 
