@@ -31,9 +31,12 @@ class KeptDemo:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> KeptDemo:
+def demo(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> KeptDemo:
     """Run the rehearsal once for all tests, whichever of the test processes comes first."""
-    shared = tmp_path_factory.getbasetemp().parent / "mutualedge-demo"
+    base = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        base = base.parent  # of all processes of this run; alone it would be of all runs
+    shared = base / "mutualedge-demo"
     shared.mkdir(exist_ok=True)
     with (shared / "lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -12,7 +12,7 @@ from mutualedge.app.files import STORE_FILE, NodeFile, read_process_file
 from mutualedge.app.founding import HUB, found_consortium
 from mutualedge.app.local_processes import ERRORS_FILE
 from mutualedge.app.options import NodeOptions
-from mutualedge.app.processes import _cause, _while_up, enterprise_server
+from mutualedge.app.processes import _while_up, cause_of, enterprise_server
 from mutualedge.app.settings import read_options
 from mutualedge.errors import MutualEdgeError
 from mutualedge.model import DeviceId, EnterpriseId
@@ -98,7 +98,7 @@ def test_a_nats_server_that_dies_before_it_is_used_is_noticed_at_once(tmp_path: 
         connecting = connect(server.client_url, login, name=BAKERY, report=lambda *_: None)
         with pytest.raises(ExceptionGroup) as failed:
             await _while_up(server, connecting)
-        return _cause(failed.value)
+        return cause_of(failed.value)
 
     cause = asyncio.run(main())
     assert isinstance(cause, MutualEdgeError)

@@ -376,13 +376,13 @@ def run_until_told(serve: Callable[[], Awaitable[None]]) -> None:
             if task.uncancel() > 0:
                 raise
         except ExceptionGroup as failed:
-            raise _cause(failed) from failed
+            raise cause_of(failed) from failed
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(supervised())
 
 
-def _cause(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+def cause_of(failed: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the first failure of tasks that ran together, or all if one is a bug of ours."""
     causes = list(_leaves(failed))
     return causes[0] if all(isinstance(each, MutualEdgeError) for each in causes) else failed

@@ -1,5 +1,5 @@
-"""The rehearsal: a consortium on this machine, from founding to proved credits."""
+"""The rehearsal: a consortium of three on this machine, through one day, to proved credits."""
 
-from mutualedge.app.demo.screen import run_rehearsal
+from mutualedge.app.demo.screen import Wishes, run_rehearsal
 
-__all__ = ["run_rehearsal"]
+__all__ = ["Wishes", "run_rehearsal"]
