@@ -15,7 +15,7 @@ from mutualedge.app.demo.tables import sentences_of, table_of
 from mutualedge.app.demo.tally import Asked, Outcome, Tally
 from mutualedge.audit.report import Counts, Report, Verdict
 from mutualedge.connectors import synthetic_signal
-from mutualedge.model import AssuranceLevel, DeviceId, EnterpriseId
+from mutualedge.model import AssuranceLevel, DeviceId, EnterpriseId, InvocationId
 
 SCHEMA = {
     "enterprises",
@@ -71,11 +71,19 @@ def report_of(status: Verdict) -> Report:
 
 def asked(name: EnterpriseId, outcome: Outcome, *, placed: str = "", code: str = "") -> Asked:
     return Asked(
-        enterprise=name, hour=3, outcome=outcome, latency_s=0.0123, placed=placed, code=code
+        enterprise=name,
+        invocation=InvocationId(outcome.ljust(32, "0")),
+        hour=3,
+        outcome=outcome,
+        latency_s=0.0123,
+        placed=placed,
+        code=code,
     )
 
 
-def rehearsed_of(*, lost_microcredits: int = 0, status: Verdict = "proved") -> Rehearsed:
+def rehearsed_of(
+    *, lost_microcredits: int = 0, status: Verdict = "proved", is_recorded: bool = True
+) -> Rehearsed:
     tally = Tally()
     for each in (
         asked(CANDY, Outcome.LOCAL, placed=CANDY),
@@ -88,6 +96,7 @@ def rehearsed_of(*, lost_microcredits: int = 0, status: Verdict = "proved") -> R
         tally=tally,
         books=Books(
             served=Counter({MACHINES: 3}),
+            recorded=tally.offloaded() if is_recorded else frozenset(),
             balances_microcredits={CANDY: -3000, MACHINES: 3000},
             written_off_microcredits=Counter({MACHINES: lost_microcredits}),
         ),
@@ -175,14 +184,22 @@ def test_the_table_fits_a_screen_and_names_every_column(synthetic: Devices) -> N
 def test_reasons_are_in_words_and_unknown_codes_as_they_are(synthetic: Devices) -> None:
     """Nothing is left out because nobody wrote a sentence for it."""
     told = told_by(rehearsed_of(), synthetic)
-    assert "    1 no free place at a partner before the deadline" in told
+    assert "    1 no room at home, no free place at a partner before the deadline" in told
     assert "    1 some.new.code" in told
 
 
 def test_what_was_written_off_is_said(synthetic: Devices) -> None:
     """A loss is named with its amount and who bears it; without one nothing is claimed lost."""
     assert "machines 2000 microcredits" in told_by(rehearsed_of(lost_microcredits=2000), synthetic)
-    assert "Written off" not in told_by(rehearsed_of(), synthetic)
+    assert "everything in the logs is paid" in told_by(rehearsed_of(), synthetic)
+
+
+def test_a_result_without_record_is_said(synthetic: Devices) -> None:
+    """What a partner gave must stand in its log, or a loss of power took it."""
+    assert "All 1 results" in told_by(rehearsed_of(), synthetic)
+    assert "1 of 1 results that partners gave stand in no log" in told_by(
+        rehearsed_of(is_recorded=False), synthetic
+    )
 
 
 def test_the_verdict_is_the_auditors(synthetic: Devices) -> None:

@@ -1,14 +1,23 @@
+from itertools import count
+
 import pytest
 
 from mutualedge.app.demo.cast import CANDY, LOGISTICS, MACHINES
-from mutualedge.app.demo.script import roles_of
+from mutualedge.app.demo.script import hours_between, roles_of
 from mutualedge.app.demo.tally import Asked, Outcome, Tally, outcome_of_refusal, quantile
-from mutualedge.model import EnterpriseId
+from mutualedge.model import EnterpriseId, InvocationId
+
+NUMBERS = count()
+
+
+def new_invocation() -> InvocationId:
+    return InvocationId(f"{next(NUMBERS):032x}")
 
 
 def local(latency_s: float, *, hour: int = 0, is_late: bool = False) -> Asked:
     return Asked(
         enterprise=CANDY,
+        invocation=new_invocation(),
         hour=hour,
         outcome=Outcome.LOCAL,
         latency_s=latency_s,
@@ -19,12 +28,24 @@ def local(latency_s: float, *, hour: int = 0, is_late: bool = False) -> Asked:
 
 def offloaded(placed: EnterpriseId, hour: int = 0) -> Asked:
     return Asked(
-        enterprise=CANDY, hour=hour, outcome=Outcome.OFFLOADED, latency_s=0.05, placed=placed
+        enterprise=CANDY,
+        invocation=new_invocation(),
+        hour=hour,
+        outcome=Outcome.OFFLOADED,
+        latency_s=0.05,
+        placed=placed,
     )
 
 
 def without_result(outcome: Outcome, code: str, hour: int = 0) -> Asked:
-    return Asked(enterprise=CANDY, hour=hour, outcome=outcome, latency_s=9.0, code=code)
+    return Asked(
+        enterprise=CANDY,
+        invocation=new_invocation(),
+        hour=hour,
+        outcome=outcome,
+        latency_s=9.0,
+        code=code,
+    )
 
 
 def tally_of(*asked: Asked) -> Tally:
@@ -122,3 +143,11 @@ def test_reasons_are_counted_by_code() -> None:
         without_result(Outcome.REFUSED, "booking.job.deadline"),
     )
     assert tally.reasons(CANDY) == {"booking.job.deadline": 2}
+
+
+@pytest.mark.parametrize(
+    ("day_s", "hours"), [(12.0, 3), (6.0, 6), (48.0, 1), (600.0, 1), (1.0, 24)]
+)
+def test_whoever_watches_is_told_something_every_other_second(day_s: float, hours: int) -> None:
+    """Whole hours that divide the day, however long it is."""
+    assert hours_between(day_s) == hours

@@ -17,7 +17,7 @@ from mutualedge.identity import verify_trust
 from mutualedge.ledger import Ledger
 from mutualedge.market import Agreement
 from mutualedge.meter import UsageRecord
-from mutualedge.model import EnterpriseId, LeaseId
+from mutualedge.model import EnterpriseId, InvocationId, LeaseId
 from mutualedge.node.leases import BORROWED, RECORD, LeaseRow
 from mutualedge.node.logbook import CheckpointRow
 from mutualedge.protocol import SignedBlock
@@ -32,11 +32,13 @@ class Books:
 
     Attributes:
         served: Usage records that others' calls left in an enterprise's log.
+        recorded: Invocations that stand in somebody's log.
         balances_microcredits: Earned less spent, as the hub's ledger has it.
         written_off_microcredits: Charged in a record of the enterprise's log, and not posted.
     """
 
     served: Counter[EnterpriseId]
+    recorded: frozenset[InvocationId]
     balances_microcredits: dict[EnterpriseId, int]
     written_off_microcredits: Counter[EnterpriseId]
 
@@ -98,9 +100,11 @@ def read_books(folder: Path, bundle: Path) -> Books:
     """Return what the stopped consortium's ledger and exported logs say."""
     ledger = _hub_ledger(folder)
     served: Counter[EnterpriseId] = Counter()
+    recorded: set[InvocationId] = set()
     charged_microcredits: dict[LeaseId, tuple[EnterpriseId, int]] = {}
     for owner, usage in _records(bundle):
         served[owner] += 1
+        recorded.add(usage.invocation)
         _, before_microcredits = charged_microcredits.get(usage.lease, (owner, 0))
         total_microcredits = before_microcredits + usage.amount_microcredits
         charged_microcredits[usage.lease] = owner, total_microcredits
@@ -111,6 +115,7 @@ def read_books(folder: Path, bundle: Path) -> Books:
         written_off[owner] += total_microcredits - posted_microcredits
     return Books(
         served=served,
+        recorded=frozenset(recorded),
         balances_microcredits={
             name: account.balance_microcredits for name, account in ledger.snapshot().accounts
         },

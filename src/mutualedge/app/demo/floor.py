@@ -63,7 +63,10 @@ class Floor:
                 reporting.create_task(self._report(device, turn.hour))
 
     async def _next_device(self) -> Device:
-        """Return who reports next: a file's device before synthetic ones, who waited longest."""
+        """Return who reports next: a file's device before synthetic ones, who waited longest.
+
+        Somebody always has readings left: synthetic devices hold more than their share.
+        """
         while not (
             idle := [each for each in self._devices if not each.is_busy and not each.is_done]
         ):
@@ -119,6 +122,7 @@ class Floor:
         latency_s = time.perf_counter() - started_s
         return Asked(
             enterprise=self._name,
+            invocation=batch.invocation,
             hour=hour,
             outcome=outcome,
             latency_s=latency_s,

@@ -49,7 +49,8 @@ CLOSINGS_MAX = 5
 """Times the hub is stopped; a block sealed just then needs it again to be countersigned."""
 
 POLL_S = 0.1
-TELL_EVERY_HOURS = 3
+TELL_EVERY_S = 1.4
+"""Somebody watches: so often something is said, in whole hours of the rehearsal's day."""
 
 OUTAGE_HOUR = 13
 """When the factory is at its busiest and the builder has room for it."""
@@ -211,11 +212,18 @@ async def _sleep_until(at_s: float) -> None:
 
 async def _tell_hours(stage: Stage, since_s: float) -> None:
     """Say who lent to whom, every few hours."""
-    for until in range(TELL_EVERY_HOURS, HOURS + 1, TELL_EVERY_HOURS):
+    step = hours_between(stage.day.length_s)
+    for until in range(step, HOURS + 1, step):
         await _sleep_until(since_s + stage.day.at_s(until) + DEADLINE_S)
-        hours = range(until - TELL_EVERY_HOURS, until)
+        hours = range(until - step, until)
         told = "; ".join(roles_of(stage.tally, hours)) or "nobody borrows"
         stage.say(f"   {hours.start:02}:00 to {until:02}:00  {told}")
+
+
+def hours_between(day_s: float) -> int:
+    """Return how many hours of a day of this length one sentence is about."""
+    whole = (hours for hours in range(1, HOURS) if HOURS % hours == 0)
+    return next((each for each in whole if day_s * each / HOURS >= TELL_EVERY_S), HOURS)
 
 
 def roles_of(tally: Tally, hours: range) -> Iterator[str]:

@@ -75,15 +75,18 @@ def _reasons(rehearsed: Rehearsed) -> Iterator[str]:
 
 
 def _lost(rehearsed: Rehearsed) -> str:
-    lost = {name: sum_ for name, sum_ in rehearsed.books.written_off_microcredits.items() if sum_}
-    written_off = " and ".join(f"{name} {amount}" for name, amount in lost.items())
-    money = (
-        f"Written off, because nobody signed for them before the power went: {written_off} "
-        "microcredits."
-        if lost
-        else "Everything that was executed and recorded is paid."
-    )
-    return f"{MACHINES}' node was off for {rehearsed.off_s:.1f} s. {money}"
+    """Say what the loss of power cost: results, and what nobody pays for."""
+    given, books = rehearsed.tally.offloaded(), rehearsed.books
+    absent = len(given - books.recorded)
+    results = f"All {len(given)} results that partners gave stand in their logs"
+    if absent:
+        results = f"{absent} of {len(given)} results that partners gave stand in no log"
+    lost = {name: amount for name, amount in books.written_off_microcredits.items() if amount}
+    paid = "and everything in the logs is paid"
+    if lost:
+        amounts = " and ".join(f"{name} {amount}" for name, amount in lost.items())
+        paid = f"written off, because nobody signed for it: {amounts} microcredits"
+    return f"{MACHINES}' node was off for {rehearsed.off_s:.1f} s. {results}; {paid}."
 
 
 def _found(devices: Devices, summary: Summary) -> Iterator[str]:

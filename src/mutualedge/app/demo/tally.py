@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mutualedge.model import EnterpriseId
+from mutualedge.model import EnterpriseId, InvocationId
 
 NOT_PLACED = ("admission.", "booking.", "market.", "node.device.", "node.timing.")
 """Codes of refusals at once: no room, so nothing was accepted. Every other code means that the
@@ -35,6 +35,7 @@ class Asked:
     """
 
     enterprise: EnterpriseId
+    invocation: InvocationId
     hour: int
     outcome: Outcome
     latency_s: float
@@ -108,6 +109,12 @@ class Tally:
         """Return who computed results for an enterprise in some hours, itself not counted."""
         asked = self._of(enterprise, hours)
         return Counter(each.placed for each in asked if each.outcome is Outcome.OFFLOADED)
+
+    def offloaded(self) -> frozenset[InvocationId]:
+        """Return what partners gave results for."""
+        return frozenset(
+            each.invocation for each in self._asked if each.outcome is Outcome.OFFLOADED
+        )
 
     def reasons(self, enterprise: EnterpriseId) -> Counter[str]:
         """Return why questions got no result, by code."""

@@ -15,11 +15,13 @@ WORDS: dict[str, str] = {
 """Events told as they happen; the event files have them all."""
 
 REASONS: dict[str, str] = {
-    "booking.job.deadline": "no free place at a partner before the deadline",
-    "device.node.off": "the own node was off",
-    "market.lease.none": "no room at home and no session to a partner at that moment",
-    "nats.request.no-responders": "the partner was gone and there was no room at home",
-    "nats.request.timeout": "the partner did not answer and no time was left for it at home",
+    "booking.job.deadline": "no room at home, no free place at a partner before the deadline",
+    "booking.lease.ended": "no room at home, the lease at the partner was about to end",
+    "device.node.off": "the device's own node was off",
+    "market.lease.none": "no room at home, no session to a partner at that moment",
+    "nats.connection.lost": "the device's own node lost power over it",
+    "nats.request.no-responders": "the partner was gone, no room at home",
+    "nats.request.timeout": "the partner did not answer, no time left to run it at home",
 }
 """Why a question of a device got no result; other codes stand for themselves."""
 
