@@ -34,6 +34,9 @@ SCREEN_COLUMNS = 80
 
 RESULTS_FILE = "results.jsonl"
 
+LONG_DAY_INVOCATIONS = 2_000
+"""Making synthetic readings for more takes over a second."""
+
 NOTHING_KEPT = "Nothing was kept; `mutualedge demo --keep FOLDER` keeps stores, events and bundle."
 NEXT = "Next: docs/tutorial.md goes through it step by step and shows how a forgery is caught."
 
@@ -102,6 +105,8 @@ def _run(folder: Path, day: Day, files: Sequence[File], wishes: Wishes) -> int:
         if not wishes.as_json:
             _print(sentence, f"[{time.monotonic() - started_s:5.1f} s] ")
 
+    if day.invocations > LONG_DAY_INVOCATIONS:
+        say("Synthetic readings for so long a day are made first.")
     devices = stock_devices(day, files, wishes.seed)
     for sentence in _what_is_read(devices, files, wishes):
         say(sentence)

@@ -82,7 +82,7 @@ def _lost(rehearsed: Rehearsed) -> str:
     if absent:
         results = f"{absent} of {len(given)} results that partners gave stand in no log"
     lost = {name: amount for name, amount in books.written_off_microcredits.items() if amount}
-    paid = "and everything in the logs is paid"
+    paid = "everything in the logs is paid"
     if lost:
         amounts = " and ".join(f"{name} {amount}" for name, amount in lost.items())
         paid = f"written off, because nobody signed for it: {amounts} microcredits"
