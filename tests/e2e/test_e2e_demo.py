@@ -64,7 +64,7 @@ def test_the_rehearsal_lends_settles_and_proves(demo: KeptDemo) -> None:
     assert summary.ledger_sum_microcredits == 0
     assert summary.audit.records == sum(each.served for each in summary.enterprises.values())
     assert summary.log_entries >= summary.audit.records
-    assert summary.cosignatures == 3 * len(TRADES)
+    assert 2 * len(TRADES) <= summary.cosignatures <= 3 * len(TRADES)
     assert summary.attested_sessions >= 2 * len(TRADES)
     assert (summary.assurance, summary.timing in TIMINGS) == ("simulated", True)
     assert summary.elapsed_s <= DEMO_S_MAX + SLACK_S

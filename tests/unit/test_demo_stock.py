@@ -128,11 +128,11 @@ def test_synthetic_devices_have_more_than_their_share() -> None:
 
 
 def test_a_seed_decides_the_synthetic_readings() -> None:
-    """The same seed gives the same signals, and no two devices share one."""
-    own = [stock_devices(plan(430), [], 5)[CANDY] for _ in range(2)]
-    assert [each.series for each in own[0]] == [each.series for each in own[1]]
-    assert len({each.series.values for each in own[0]}) == len(own[0])
-    assert all(each.faults for each in own[0])
+    """The same seed gives the same signals; no two devices, and no two seeds, share one."""
+    first, again, other = (stock_devices(plan(430), [], seed)[CANDY] for seed in (5, 5, 6))
+    assert [each.series for each in first] == [each.series for each in again]
+    assert len({each.series.values for each in (*first, *other)}) == len(first) + len(other)
+    assert all(each.faults for each in first)
 
 
 def test_two_files_of_one_device_are_refused() -> None:

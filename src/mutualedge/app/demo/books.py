@@ -34,7 +34,7 @@ class Books:
         served: Usage records that others' calls left in an enterprise's log.
         recorded: Invocations that stand in somebody's log.
         balances_microcredits: Earned less spent, as the hub's ledger has it.
-        written_off_microcredits: Charged in a record of the enterprise's log, and not posted.
+        written_off_microcredits: Charged in the enterprise's log and not posted at the lease's end.
     """
 
     served: Counter[EnterpriseId]
@@ -111,8 +111,8 @@ def read_books(folder: Path, bundle: Path) -> Books:
     written_off: Counter[EnterpriseId] = Counter()
     for lease_id, (owner, total_microcredits) in charged_microcredits.items():
         on_ledger = ledger.lease(lease_id)
-        posted_microcredits = on_ledger.posted_microcredits if on_ledger is not None else 0
-        written_off[owner] += total_microcredits - posted_microcredits
+        if on_ledger is not None and on_ledger.is_resolved:
+            written_off[owner] += total_microcredits - on_ledger.posted_microcredits
     return Books(
         served=served,
         recorded=frozenset(recorded),

@@ -37,7 +37,6 @@ class Floor:
         self._connection = AsyncExitStack()
         self._freed = asyncio.Event()
         self._turns = 0
-        self.asking = 0
 
     async def connect(self, url: str, password: str) -> None:
         """Connect to the node.
@@ -94,11 +93,9 @@ class Floor:
                     await asyncio.sleep(AGAIN_S)
 
     async def _report(self, device: Device, hour: int) -> None:
-        self.asking += 1
         try:
             self._tally.add(await self._ask(device, hour))
         finally:
-            self.asking -= 1
             device.is_busy = False
             self._freed.set()
 

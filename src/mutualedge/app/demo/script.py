@@ -42,8 +42,8 @@ STEP_TIMEOUT_S = 20.0
 SETTLE_TIMEOUT_S = 40.0
 """After the last lease's end: graces and dispute window, several times over."""
 
-WITNESS_TIMEOUT_S = 3.0
-"""Six checkpoints; a log that lacks a cosignature then is exported all the same, and judged."""
+WITNESS_TIMEOUT_S = 10.0
+"""Twenty checkpoints; a log that lacks a cosignature then is exported all the same, and judged."""
 
 CLOSINGS_MAX = 5
 """Times the hub is stopped; a block sealed just then needs it again to be countersigned."""
@@ -276,8 +276,8 @@ async def _settle(stage: Stage) -> None:
     ends_ns = [terms.ends_ns for terms in unresolved(stage.folder, TRADES, used)]
     ends_s = max(0.0, (max(ends_ns, default=0) - time.time_ns()) / NS_PER_S)
     stage.say(
-        f"6. The day is over. The last lease in use ends in {ends_s:.1f} s; then both sides have "
-        "signed a statement for each, and the ledger has settled it."
+        f"6. The day is over. The last lease in use ends in {ends_s:.1f} s; for each both sides "
+        "sign a statement, and the ledger settles it."
     )
     is_settled = partial(_all_settled, stage.folder, used)
     if not await _until(is_settled, ends_s + SETTLE_TIMEOUT_S):

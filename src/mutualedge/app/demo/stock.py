@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
+from random import Random
 
 from mutualedge.app.demo.day import INVOCATIONS_MAX, Day, first_batches
 from mutualedge.app.devices import new_invocation
@@ -151,7 +151,7 @@ def verify_files(files: Sequence[File]) -> None:
 
 def stock_devices(day: Day, files: Sequence[File], seed: int) -> dict[EnterpriseId, list[Device]]:
     """Return each enterprise's devices: the files go round, synthetic ones fill up."""
-    seeds = count(seed)
+    chance = Random(seed)  # noqa: S311 - which synthetic readings are made is no secret
     devices: dict[EnterpriseId, list[Device]] = {}
     for place, name in enumerate(day.turns):
         own = files[place :: len(day.turns)]
@@ -160,7 +160,8 @@ def stock_devices(day: Day, files: Sequence[File], seed: int) -> dict[Enterprise
         wanted = max(DEVICES_MIN, day.together_max) - len(real)
         turns = len(day.turns[name]) - sum(quotas)
         synthetic = [
-            _synthetic(name, number, -(-turns // wanted), next(seeds)) for number in range(wanted)
+            _synthetic(name, number, -(-turns // wanted), chance.getrandbits(64))
+            for number in range(wanted)
         ]
         devices[name] = real + synthetic
     return devices
