@@ -31,12 +31,11 @@ class KeptDemo:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> KeptDemo:
+def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> KeptDemo:
     """Run the rehearsal once for all tests, whichever of the test processes comes first."""
     base = tmp_path_factory.getbasetemp()
-    if hasattr(request.config, "workerinput"):
-        base = base.parent  # of all processes of this run; alone it would be of all runs
-    shared = base / "mutualedge-demo"
+    # Workers of one run share the folder above theirs; a run without workers has none to share.
+    shared = (base.parent if worker_id != "master" else base) / "mutualedge-demo"
     shared.mkdir(exist_ok=True)
     with (shared / "lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
