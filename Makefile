@@ -34,7 +34,7 @@ $(INSTALLED): pyproject.toml requirements/lock.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(INSTALLED)
 
-demo: install ## two enterprises lend, run, settle and prove on this machine
+demo: install ## three enterprises lend, run, settle and prove on this machine
 	$(BIN)/mutualedge demo
 
 test: install ## every test except the slow ones, on all processors, in random order

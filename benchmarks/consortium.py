@@ -17,7 +17,7 @@ from mutualedge.app.bus import NatsBus, connect_node, serve_devices, serve_partn
 from mutualedge.app.driver import Driver, Ports
 from mutualedge.app.files import STORE_FILE, NodeFile, enterprise_folder, read_process_file
 from mutualedge.app.founding import HUB, Founding, found_consortium
-from mutualedge.app.local import Processes
+from mutualedge.app.local_processes import Processes
 from mutualedge.app.options import (
     BorrowingSettings,
     LendingSettings,
@@ -126,7 +126,7 @@ async def lending_consortium(folder: Path) -> AsyncIterator[dict[EnterpriseId, i
     options = read_options(own, NodeOptions)
     full = msgspec.structs.replace(options.timing, job_budget_ms=FULL_NODE_BUDGET_MS)
     write_settings(own, msgspec.structs.replace(options, timing=full, lending=None))
-    async with Processes(folder, lambda _sentence: None) as processes:
+    async with Processes(folder, lambda _name, _event, _fields: None) as processes:
         hub_pid = await processes.start("hub", HUB)
         yield {HUB: hub_pid, LENDER: await processes.start("node", LENDER)}
 

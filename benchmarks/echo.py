@@ -15,7 +15,7 @@ from mutualedge.adapters.nats import PasswordLogin, connect
 from mutualedge.adapters.nats import Request as NatsRequest
 from mutualedge.app.bus import IN_FLIGHT_MAX, NODE_USER
 from mutualedge.app.files import NodeFile, read_process_file
-from mutualedge.app.local import Processes
+from mutualedge.app.local_processes import Processes
 
 BARE_SUBJECT = "me.in.bare"
 """Answered by plain nats-py; a partner asks ``me.at.<enterprise>.bare``."""

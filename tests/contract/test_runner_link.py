@@ -5,7 +5,7 @@ import pytest
 
 from mutualedge.adapters.isolation import IsolationReport, MissingLayer
 from mutualedge.app.runner_link import RunnerLink, started_note
-from mutualedge.app.words import sentence_of
+from mutualedge.app.demo.words import sentence_of
 from mutualedge.protocol import Event, Note, RunnerLost, RunnerStarted
 from mutualedge.signing import Envelope
 from tests.contract.test_isolation_starts import program

@@ -20,7 +20,7 @@ import msgspec
 
 from mutualedge.app.devices import DeviceClient, new_invocation
 from mutualedge.app.founding import HUB, _free_port
-from mutualedge.app.local import ERRORS_FILE
+from mutualedge.app.local_processes import ERRORS_FILE
 from mutualedge.errors import MutualEdgeError, RefusedByPolicy
 from mutualedge.model import DeviceId, EnterpriseId, InvocationId, Milliseconds
 from mutualedge.protocol import ReadingScored

@@ -12,12 +12,17 @@ from pathlib import Path
 import msgspec
 
 from mutualedge.adapters.sqlite import SqliteStore
-from mutualedge.app import demo
 from mutualedge.app.devices import DeviceClient, connect_device
 from mutualedge.app.files import STORE_FILE, NodeFile, read_process_file
 from mutualedge.app.founding import HUB, Founding, found_consortium
-from mutualedge.app.local import ERRORS_FILE, Processes
-from mutualedge.app.options import NodeOptions, write_settings
+from mutualedge.app.local_processes import ERRORS_FILE, Processes
+from mutualedge.app.options import (
+    BorrowingSettings,
+    LendingSettings,
+    NodeOptions,
+    TimingSettings,
+    write_settings,
+)
 from mutualedge.app.processes import EVENTS_FILE, READY_FILE
 from mutualedge.app.settings import read_options
 from mutualedge.model import EnterpriseId, Microcredits, Milliseconds
@@ -31,13 +36,26 @@ READY_TIMEOUT_S = 30.0
 
 POLL_S = 0.02
 
-TIMING = msgspec.structs.replace(
-    demo.TIMING,
+TIMING = TimingSettings(
+    job_budget_ms=20,
+    network_ms=Milliseconds(5),
+    window_calls=32,
+    window_ms=Milliseconds(2_000),
+    dispute_window_ms=Milliseconds(5_000),
+    settle_grace_ms=Milliseconds(1_000),
     checkpoint_every_ms=Milliseconds(300),
+    follow_every_ms=Milliseconds(200),
     request_timeout_ms=Milliseconds(1_000),
 )
+"""Seconds where a plant has hours, so that tests see leases end."""
 
-LENDING = msgspec.structs.replace(demo.LENDING, credit_microcredits=Microcredits(1_000_000_000))
+LENDING = LendingSettings(
+    budget_ms=20,
+    period_ms=25,
+    deadline_ms=45,
+    price_microcredits=Microcredits(50),
+    credit_microcredits=Microcredits(1_000_000_000),
+)
 
 FULL_NODE_BUDGET_MS = 60_000
 """A node that reserves a minute for each job of its own keeps no shorter deadline: it is full."""
@@ -47,11 +65,11 @@ Note = dict[str, str | int]
 
 def founding(lease_ms: int) -> Founding:
     """Return a consortium in which the bakery borrows from the harbour, lease after lease."""
-    borrowing = msgspec.structs.replace(
-        demo.founding().borrowers[demo.CANDY],
+    borrowing = BorrowingSettings(
         providers=(HARBOUR,),
         lease_ms=Milliseconds(lease_ms),
         renew_before_ms=Milliseconds(0),
+        price_max_microcredits=Microcredits(100),
     )
     return Founding(
         consortium=EnterpriseId("trial"),

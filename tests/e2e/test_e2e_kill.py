@@ -11,7 +11,7 @@ from mutualedge.adapters.nats import PasswordLogin, connect, start_server
 from mutualedge.adapters.sqlite import SqliteStore
 from mutualedge.app.files import STORE_FILE, NodeFile, read_process_file
 from mutualedge.app.founding import HUB, found_consortium
-from mutualedge.app.local import ERRORS_FILE
+from mutualedge.app.local_processes import ERRORS_FILE
 from mutualedge.app.options import NodeOptions
 from mutualedge.app.processes import _while_up, cause_of, enterprise_server
 from mutualedge.app.settings import read_options

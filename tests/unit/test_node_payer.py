@@ -315,6 +315,17 @@ def test_keys_of_few_ended_sessions_are_kept() -> None:
     assert borrower.link_of(world.lease_id, first.session) is None
 
 
+def test_a_late_reply_that_came_after_all_is_no_reason_to_refuse() -> None:
+    """Its first copy may arrive between our asking for it and the provider's sending it again."""
+    world, request = metered_world()
+    (account,) = world.forge.lease.accounts.values()
+    call = account.calls[1]
+    late = LateReply(seq=1, session=call.session, record=call.reply)
+    reply = world.candy.answer_to(msgspec.structs.replace(request, replies=(late,)), FORGE)
+    assert isinstance(reply, VoucherSigned)
+    assert parse_canonical(reply.voucher.payload, Voucher).through_seq == HALF_WINDOW
+
+
 def test_a_forged_late_reply_is_not_paid() -> None:
     """Noise in the result's place is refused like noise in its time."""
     world, request = withheld_world()

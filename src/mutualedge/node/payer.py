@@ -104,7 +104,8 @@ class Payer:
             return
         walked, position = _verify_run(lease, account, request)
         for late in request.replies:
-            replies.take(lease.lease_id, late)
+            if late.seq not in account.calls:  # else it came after all, and opens only once
+                replies.take(lease.lease_id, late)
         missing = self._missing(lease, account, walked, request, replies)
         if missing:
             self._station.answer(ask_id, RepliesMissing(seqs=missing))

@@ -3,8 +3,8 @@
 import asyncio
 import signal
 import sys
-from collections import Counter
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,7 +13,6 @@ import msgspec
 
 from mutualedge.app.files import enterprise_folder
 from mutualedge.app.processes import EVENTS_FILE, READY_FILE, Ready
-from mutualedge.app.words import sentence_of
 from mutualedge.errors import UsageError
 from mutualedge.model import EnterpriseId
 
@@ -22,17 +21,23 @@ READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.02
 
+Fields = Mapping[str, str | int]
+"""What an event carries, its name and time left out."""
+
+Hear = Callable[[EnterpriseId, str, Fields], None]
+"""Called with whose process noted what, as it happens."""
+
 
 class Processes:
     """Child processes of this one; leaving the block stops them all."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, hear: Hear) -> None:
         """Take where the consortium was founded and who listens to what happens."""
         self._folder = folder
-        self._say = say
+        self._hear = hear
         self._children: dict[EnterpriseId, asyncio.subprocess.Process] = {}
         self._readers: list[asyncio.Task[None]] = []
-        self._seen: Counter[str] = Counter()
+        self._notes: dict[tuple[EnterpriseId, str], list[Fields]] = defaultdict(list)
         self._changed = asyncio.Event()
 
     @staticmethod
@@ -90,6 +95,8 @@ class Processes:
         assert child.stdout is not None
         with (own / EVENTS_FILE).open("ab") as events:
             async for line in child.stdout:
+                if not line.endswith(b"\n"):
+                    return  # killed within a word
                 events.write(line)
                 self._take(name, line)
 
@@ -97,21 +104,25 @@ class Processes:
         note = msgspec.json.decode(line, type=dict[str, str | int])
         event = str(note.pop("event"))
         del note["at"]
-        self._seen[f"{name} {event}"] += 1
+        self._notes[name, event].append(note)
         self._changed.set()
-        told = sentence_of(name, event, note, self._seen[f"{name} {event}"])
-        if told is not None:
-            self._say(told)
+        self._hear(name, event, note)
 
-    async def wait_for(self, name: EnterpriseId, event: str, timeout_s: float) -> None:
-        """Return once a process noted this event.
+    def notes(self, name: EnterpriseId, event: str) -> Sequence[Fields]:
+        """Return what a process noted under this name so far, over all its starts."""
+        return self._notes[name, event]
+
+    async def wait_for(
+        self, name: EnterpriseId, event: str, timeout_s: float, *, count: int = 1
+    ) -> None:
+        """Return once a process noted this event so often, over all its starts.
 
         Raises:
             UsageError: It did not in time.
         """
         try:
             async with asyncio.timeout(timeout_s):
-                while not self._seen[f"{name} {event}"]:
+                while len(self._notes[name, event]) < count:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError as error:
@@ -119,18 +130,27 @@ class Processes:
             sentence = f"'{event}' did not happen at '{name}'; look at {own / EVENTS_FILE}."
             raise UsageError("app.process.step-missing", sentence) from error
 
-    async def stop(self) -> None:
-        """End every process: politely, then for good."""
-        for child in self._children.values():
-            if child.returncode is None:
-                child.send_signal(signal.SIGTERM)
-        for child in self._children.values():
-            try:
-                async with asyncio.timeout(STOP_TIMEOUT_S):
-                    await child.wait()
-            except TimeoutError:
-                child.kill()
+    async def kill(self, name: EnterpriseId) -> None:
+        """End a process as a loss of power would, with all that runs below it."""
+        child = self._children[name]
+        child.kill()
+        await child.wait()
+
+    async def stop(self, name: EnterpriseId) -> None:
+        """End one process: politely, then for good."""
+        child = self._children[name]
+        if child.returncode is None:
+            child.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
                 await child.wait()
+        except TimeoutError:
+            child.kill()
+            await child.wait()
+
+    async def stop_all(self) -> None:
+        """End every process, all at once."""
+        await asyncio.gather(*map(self.stop, self._children))
         await asyncio.gather(*self._readers)
 
     async def __aenter__(self) -> Self:
@@ -144,4 +164,4 @@ class Processes:
         trace: TracebackType | None,
     ) -> None:
         """Stop every process."""
-        await self.stop()
+        await self.stop_all()

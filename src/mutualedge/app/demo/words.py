@@ -1,0 +1,39 @@
+"""What processes note during the rehearsal, in words a plant engineer understands."""
+
+from collections.abc import Mapping
+
+WORDS: dict[str, str] = {
+    "runner.spawned": "   {who}: a runner is up; timing: {timing}",
+    "runner.failed": "   {who}: the runner could not be started: {sentence} [{code}]",
+    "peer.faulted": "   {who} caught a fault: {sentence} [{code}]",
+    "runner.ended": "   {who}: the runner ended and is started again",
+    "lease.breached": "   {who}: a partner broke a promise and signed that it did [{code}]",
+    "lease.claimed": "   {who} tells the ledger alone what a partner owes that does not answer",
+    "lease.closed_alone": "   {who} tells the ledger alone what it owes a partner",
+    "claim.contradicted": "   {who} contradicts what a partner claims",
+    "voucher.refused": "   {who}: a partner will not sign for what it got [{code}]",
+}
+"""Events told as they happen; the event files have them all."""
+
+REASONS: dict[str, str] = {
+    "booking.job.deadline": "no room at home, no free place at a partner before the deadline",
+    "booking.lease.ended": "no room at home, the lease at the partner was about to end",
+    "device.node.off": "the device's own node was off",
+    "market.lease.none": "no room at home, no session to a partner at that moment",
+    "nats.connection.lost": "the device's own node lost power over it",
+    "nats.request.no-responders": "the partner was gone, no room at home",
+    "nats.request.timeout": "the partner did not answer, no time left to run it at home",
+}
+"""Why a question of a device got no result; other codes stand for themselves."""
+
+
+def sentence_of(who: str, event: str, fields: Mapping[str, str | int]) -> str | None:
+    """Return the sentence for an event, or nothing if it is not one to tell.
+
+    Args:
+        who: Whose process noted it.
+        event: Its name.
+        fields: What it carries.
+    """
+    words = WORDS.get(event)
+    return None if words is None else words.format(who=who, **fields)
