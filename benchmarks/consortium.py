@@ -14,6 +14,7 @@ from benchmarks.echo import LISTENING
 from mutualedge.adapters.nats import NatsServer, start_server
 from mutualedge.adapters.sqlite import SqliteStore
 from mutualedge.app.bus import NatsBus, connect_node, serve_devices, serve_partners
+from mutualedge.app.delays import DelayRing
 from mutualedge.app.driver import Driver, Ports
 from mutualedge.app.files import STORE_FILE, NodeFile, enterprise_folder, read_process_file
 from mutualedge.app.founding import HUB, Founding, found_consortium
@@ -288,7 +289,7 @@ class Borrower:
             )
             life.driver = driver = Driver(_StampedCore(node, life.stamps), ports)
             await serve_partners(connections.partners, driver, self.told.names)
-            await serve_devices(connections.devices, driver)
+            await serve_devices(connections.devices, driver, DelayRing())
             tasks = [asyncio.create_task(driver.run())]
             settle_memory()
             if has_runner:

@@ -47,12 +47,13 @@ from mutualedge.app.options import (
 )
 from mutualedge.app.runner_link import RunnerLink
 from mutualedge.app.settings import read_options
+from mutualedge.app.status import StatusWriter
 from mutualedge.consortium import Hub
 from mutualedge.errors import CorruptState, MutualEdgeError, Unreachable
 from mutualedge.functions import parse_bundle, verify_bundle
 from mutualedge.identity import verify_trust
 from mutualedge.model import NS_PER_MS, format_instant
-from mutualedge.node import Borrowing, Lending, Node, NodeKeys, NodeSettings
+from mutualedge.node import HUB, Borrowing, Lending, Node, NodeKeys, NodeSettings
 from mutualedge.protocol import Note, Order
 from mutualedge.signing import Entropy, SigningKey
 
@@ -137,6 +138,7 @@ async def run_hub(folder: Path, flags: Sequence[str] = ()) -> None:
     told = read_process_file(folder, HubFile)
     options = read_options(folder, HubOptions, flags)
     clock_ns = steady_clock()
+    status = StatusWriter(folder, "hub", HUB, clock_ns)
     note = _noter(clock_ns)
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(folder / STORE_FILE))
@@ -161,6 +163,7 @@ async def run_hub(folder: Path, flags: Sequence[str] = ()) -> None:
             running.create_task(_watch_bus(server))
             running.create_task(client.wait_closed())
             running.create_task(driver.run())
+            running.create_task(status.run(hub.snapshot, server.client_url))
             settle_memory()
             write_ready(folder, server.client_url)
 
@@ -237,7 +240,8 @@ async def run_node(folder: Path, flags: Sequence[str] = ()) -> None:
     told = read_process_file(folder, NodeFile)
     options = read_options(folder, NodeOptions, flags)
     clock_ns = steady_clock()
-    note = _noter(clock_ns)
+    status = StatusWriter(folder, "node", told.enterprise, clock_ns)
+    note = status.listening(_noter(clock_ns))
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(folder / STORE_FILE))
         with _restoring(folder):
@@ -261,13 +265,14 @@ async def run_node(folder: Path, flags: Sequence[str] = ()) -> None:
         )
         driver = Driver(node, ports)
         await serve_partners(connections.partners, driver, told.names)
-        await serve_devices(connections.devices, driver)
+        await serve_devices(connections.devices, driver, status.answers)
         async with asyncio.TaskGroup() as running:
             running.create_task(_watch_bus(server))
             running.create_task(connections.partners.wait_closed())
             running.create_task(connections.devices.wait_closed())
             running.create_task(link.run(driver.post))
             running.create_task(driver.run())
+            running.create_task(status.run(lambda: node.snapshot(clock_ns()), server.client_url))
             settle_memory()
             write_ready(folder, server.client_url)
 

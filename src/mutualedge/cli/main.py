@@ -8,6 +8,7 @@ from mutualedge.cli.audit import audit_app
 from mutualedge.cli.config import config_app
 from mutualedge.cli.demo import demo
 from mutualedge.cli.serve import hub, node
+from mutualedge.cli.status import status
 from mutualedge.errors import MutualEdgeError, UsageError
 
 EXIT_FAILED = 70
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(hub)
 app.command()(node)
+app.command()(status)
 app.add_typer(audit_app, name="audit")
 app.add_typer(config_app, name="config")
 
@@ -33,7 +35,7 @@ app.add_typer(config_app, name="config")
 def main() -> None:
     """Run the command line; exits 0, or with the status that the command documents."""
     try:
-        status = app(standalone_mode=False)
+        ended = app(standalone_mode=False)
     except MutualEdgeError as error:
         _say(error)
         sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
@@ -46,7 +48,7 @@ def main() -> None:
         sys.exit(leaving.exit_code)
     except typer.Abort:
         sys.exit(130)
-    sys.exit(status if isinstance(status, int) else 0)
+    sys.exit(ended if isinstance(ended, int) else 0)
 
 
 def _say(error: MutualEdgeError) -> None:
