@@ -35,11 +35,13 @@ class Child(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What the supervisor knows of one of its processes.
 
     Attributes:
+        pid: Of the process that runs now; 0 between two.
         starts: How often it was started.
         is_given_up: It is not started again: what it was told cannot be used.
         last_words: Why it ended last time; empty if it never did.
     """
 
+    pid: int = 0
     starts: int = 0
     is_given_up: bool = False
     last_words: str = ""
@@ -133,6 +135,8 @@ def _gather_process(name: str, own: Path, child: Child | None, now_ns: int) -> P
         ticks=None if said is None else start_ticks(said.pid),
         is_store_locked=is_locked(own / f"{STORE_FILE}.lock"),
     )
+    if child is not None and child.pid and state in {ProcessState.STOPPED, ProcessState.KILLED}:
+        state = ProcessState.STARTING  # it has not come to its store yet
     return ProcessView(
         name=name, kind=kind_of(name), state=state, age_ms=age_ms, said=said, child=child
     )

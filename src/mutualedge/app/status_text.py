@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from mutualedge.app.plain_text import printable
 from mutualedge.app.queries import ConsortiumView, ProcessState, ProcessView
 from mutualedge.consortium import HubSnapshot
 from mutualedge.model import NS_PER_MS, NS_PER_S, parse_instant
@@ -35,7 +36,7 @@ def status_table(view: ConsortiumView, now_ns: int) -> str:
     attention = [line for process in view.processes for line in concerns(process)]
     if attention:
         lines += ["", "Look at:", *(f"  {line}" for line in attention)]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def supervisor_line(view: ConsortiumView) -> str:
@@ -96,7 +97,7 @@ def status_facts(view: ConsortiumView, now_ns: int) -> str:
         facts = _process_facts(process, now_ns)
         lines += [f"{process.name}: {name}: {told}" for name, told in facts]
         lines += [f"look at: {line}" for line in concerns(process)]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _process_facts(process: ProcessView, now_ns: int) -> Iterator[tuple[str, str]]:

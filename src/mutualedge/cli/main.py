@@ -7,8 +7,11 @@ import typer
 from mutualedge.cli.audit import audit_app
 from mutualedge.cli.config import config_app
 from mutualedge.cli.demo import demo
+from mutualedge.cli.down import down
+from mutualedge.cli.logs import logs
 from mutualedge.cli.serve import hub, node
 from mutualedge.cli.status import status
+from mutualedge.cli.up import up
 from mutualedge.errors import MutualEdgeError, UsageError
 
 EXIT_FAILED = 70
@@ -25,9 +28,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(demo)
+app.command()(up)
+app.command()(status)
+app.command()(logs)
+app.command()(down)
 app.command()(hub)
 app.command()(node)
-app.command()(status)
 app.add_typer(audit_app, name="audit")
 app.add_typer(config_app, name="config")
 
