@@ -7,6 +7,7 @@ import typer
 from mutualedge.cli.audit import audit_app
 from mutualedge.cli.config import config_app
 from mutualedge.cli.demo import demo
+from mutualedge.cli.doctor import doctor
 from mutualedge.cli.down import down
 from mutualedge.cli.logs import logs
 from mutualedge.cli.serve import hub, node
@@ -31,6 +32,7 @@ app.command()(demo)
 app.command()(up)
 app.command()(status)
 app.command()(logs)
+app.command()(doctor)
 app.command()(down)
 app.command()(hub)
 app.command()(node)

@@ -211,3 +211,21 @@ def _translated(path: Path, error: sqlite3.DatabaseError) -> UsageError | Corrup
         return CorruptState("store.file.damaged", sentence)
     sentence = f"{path} cannot be used ({error}); check disk space and permissions."
     return UsageError("store.file.unusable", sentence)
+
+
+def store_problem(path: Path) -> str:
+    """Return what SQLite finds wrong with a store that a process may have open, empty if nothing.
+
+    Every page is read once (https://www.sqlite.org/pragma.html#pragma_quick_check).
+    """
+    try:
+        connection = _connect(path, read_only=True)
+    except MutualEdgeError as error:
+        return error.sentence
+    try:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        return _translated(path, error).sentence
+    finally:
+        connection.close()
+    return "" if found == "ok" else f"it is damaged ({found})."

@@ -1,0 +1,147 @@
+"""Finds out how a consortium's folder stands: keys, ports, dates, trust, stores, processes."""
+
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from mutualedge.adapters.nats import (
+    activations_end_ns,
+    certificate_ends_ns,
+    credentials_token,
+    hub_problem,
+    token_ends_ns,
+)
+from mutualedge.adapters.sqlite import store_problem
+from mutualedge.app.doctor.facts import (
+    Expiry,
+    OpenPath,
+    Port,
+    ProcessFact,
+    Reach,
+    StoreCheck,
+    Trust,
+)
+from mutualedge.app.files import (
+    PROCESS_FILE,
+    STORE_FILE,
+    HubFile,
+    NodeFile,
+    TlsText,
+    read_process_file,
+)
+from mutualedge.app.founding import AUTHORITY_FILE, OFFLINE_KEY_FILE
+from mutualedge.app.measurement import runner_measurement
+from mutualedge.app.queries import ProcessState, ProcessView, kind_of
+from mutualedge.app.status_text import concerns
+from mutualedge.errors import MutualEdgeError
+from mutualedge.identity import verify_trust
+from mutualedge.signing import Envelope
+
+LOOPBACK = "127.0.0.1"
+CONNECT_TIMEOUT_S = 0.5
+SECRETS = (PROCESS_FILE, OFFLINE_KEY_FILE, AUTHORITY_FILE)
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+Told = HubFile | NodeFile
+
+
+def open_paths(folder: Path, own_folders: list[Path]) -> list[OpenPath]:
+    """Return the folders of processes and the files with keys that others may enter or read."""
+    secrets = [where / name for where in (folder, *own_folders) for name in SECRETS]
+    modes = [
+        (path, stat.S_IMODE(path.stat().st_mode))
+        for path in (*own_folders, *secrets)
+        if path.exists()
+    ]
+    return [OpenPath(path=str(path), mode=mode) for path, mode in modes if mode & OTHERS]
+
+
+def founded_ns(own_folders: list[Path]) -> int:
+    """Return when the oldest file that founding wrote was written."""
+    return min((own / PROCESS_FILE).stat().st_mtime_ns for own in own_folders)
+
+
+def read_told(name: str, own: Path) -> Told:
+    """Return what a process is told.
+
+    Raises:
+        UsageError: Its file cannot be used.
+    """
+    if kind_of(name) == "hub":
+        return read_process_file(own, HubFile)
+    return read_process_file(own, NodeFile)
+
+
+def port_of(name: str, told: Told, process: ProcessView) -> Port | None:
+    """Return the port that others know a process by; None if any will do, or it is starting."""
+    number = told.leaf_port if isinstance(told, HubFile) else told.client_port
+    if not number or process.state is ProcessState.STARTING:
+        return None
+    is_up = process.state in {ProcessState.RUNNING, ProcessState.STALE}
+    return Port(of=name, number=number, is_taken=_answers(number), is_owner_up=is_up)
+
+
+def _answers(number: int) -> bool:
+    try:
+        with socket.create_connection((LOOPBACK, number), timeout=CONNECT_TIMEOUT_S):
+            return True
+    except OSError:
+        return False
+
+
+def expiries(name: str, told: Told) -> Iterator[Expiry]:
+    """Yield what of a process is valid for a time.
+
+    Raises:
+        UsageError: A certificate or token cannot be read.
+    """
+    yield _certificate(name, told.tls)
+    if isinstance(told, NodeFile):
+        yield from _token(name, "hub login", credentials_token(told.leaf_credentials))
+        return
+    yield from _token(name, "bus login", told.client_token)
+    for account, partner in sorted(told.names.items(), key=lambda pair: pair[1]):
+        ends_ns = activations_end_ns(told.account_tokens[account])
+        if ends_ns is not None:
+            yield Expiry(of=partner, what="leave to call its partners", ends_ns=ends_ns)
+
+
+def _certificate(name: str, tls: TlsText) -> Expiry:
+    ends_ns = certificate_ends_ns(tls.certificate_pem.encode())
+    return Expiry(of=name, what="certificate", ends_ns=ends_ns)
+
+
+def _token(name: str, what: str, token: str) -> Iterator[Expiry]:
+    ends_ns = token_ends_ns(token)
+    if ends_ns is not None:
+        yield Expiry(of=name, what=what, ends_ns=ends_ns)
+
+
+def trust_of(name: str, trust: Envelope) -> Trust:
+    """Return whether a trust file verifies and names the runner's code installed here."""
+    try:
+        told = verify_trust(trust).trust
+    except MutualEdgeError as error:
+        return Trust(of=name, version=0, problem=error.sentence, knows_this_code=False)
+    is_known = runner_measurement() in told.runner_measurements
+    return Trust(of=name, version=told.version, problem="", knows_this_code=is_known)
+
+
+def store_of(name: str, own: Path) -> StoreCheck:
+    """Return what SQLite says of a process's store; one that was never opened is sound."""
+    path = own / STORE_FILE
+    problem = store_problem(path) if path.exists() else ""
+    return StoreCheck(of=name, path=str(path), problem=problem)
+
+
+def reach_of(name: str, told: NodeFile) -> Reach:
+    """Return whether a node's way to the hub works."""
+    problem = hub_problem(told.hub_host, told.hub_port, told.tls.root_pem)
+    return Reach(of=name, address=f"{told.hub_host}:{told.hub_port}", problem=problem)
+
+
+def process_of(process: ProcessView) -> ProcessFact:
+    """Return how a process is."""
+    told = tuple(concern.removeprefix(f"{process.name}: ") for concern in concerns(process))
+    return ProcessFact(of=process.name, state=process.state, concerns=told)
