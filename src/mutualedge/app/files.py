@@ -131,7 +131,8 @@ def read_any_process_file(folder: Path) -> HubFile | NodeFile:
     try:
         return msgspec.json.decode(raw, type=HubFile | NodeFile)
     except UNREADABLE as error:
-        raise UsageError("app.file.malformed", f"{path}: {error}.") from error
+        sentence = f"{path} cannot be used ({error}); correct it, or restore it from its backup."
+        raise UsageError("app.file.malformed", sentence) from error
 
 
 def _kind(process: type[HubFile] | type[NodeFile]) -> str:

@@ -48,6 +48,7 @@ from mutualedge.app.options import (
 from mutualedge.app.runner_link import RunnerLink
 from mutualedge.app.settings import read_options
 from mutualedge.app.status import StatusWriter
+from mutualedge.app.stores import open_store
 from mutualedge.consortium import Hub
 from mutualedge.errors import CorruptState, MutualEdgeError, Unreachable
 from mutualedge.functions import parse_bundle, verify_bundle
@@ -141,7 +142,7 @@ async def run_hub(folder: Path, flags: Sequence[str] = ()) -> None:
     status = StatusWriter(folder, "hub", HUB, clock_ns)
     note = _noter(clock_ns)
     async with AsyncExitStack() as stack:
-        store = stack.enter_context(SqliteStore(folder / STORE_FILE))
+        store = stack.enter_context(open_store(folder))
         with _restoring(folder):
             hub = _hub(told, store)
         server = await stack.enter_async_context(
@@ -199,10 +200,10 @@ def _hub(told: HubFile, store: SqliteStore) -> Hub:
 
 @contextmanager
 def _restoring(folder: Path) -> Iterator[None]:
-    """Say which store it is when one of its rows cannot be read.
+    """Say which store it is when its rows cannot be read or contradict each other.
 
     Raises:
-        CorruptState: A row is not what this release writes.
+        CorruptState: They are not what this release writes.
     """
     try:
         yield
@@ -210,6 +211,11 @@ def _restoring(folder: Path) -> Iterator[None]:
         path = folder / STORE_FILE
         sentence = f"A row of {path} cannot be read ({error}); stop, and restore it from a backup."
         raise CorruptState("store.row.unreadable", sentence) from error
+    except CorruptState as error:
+        path = folder / STORE_FILE
+        if str(path) in error.sentence:
+            raise
+        raise CorruptState(error.code, f"{path}: {error.sentence}") from error
 
 
 def _hub_server(told: HubFile, options: HubOptions) -> HubServer:
@@ -243,7 +249,7 @@ async def run_node(folder: Path, flags: Sequence[str] = ()) -> None:
     status = StatusWriter(folder, "node", told.enterprise, clock_ns)
     note = status.listening(_noter(clock_ns))
     async with AsyncExitStack() as stack:
-        store = stack.enter_context(SqliteStore(folder / STORE_FILE))
+        store = stack.enter_context(open_store(folder))
         with _restoring(folder):
             node = restore_node(told, options, store, clock_ns())
         server = await stack.enter_async_context(
@@ -378,8 +384,10 @@ def run_until_told(serve: Callable[[], Awaitable[None]]) -> None:
         try:
             await serve()
         except asyncio.CancelledError:
-            if task.uncancel() > 0:
-                raise
+            if not task.cancelling():
+                raise  # nobody told us: a fault, which must not pass for an end in order
+            while task.uncancel() > 0:
+                continue  # told twice is told once
         except ExceptionGroup as failed:
             raise _cause(failed) from failed
 
