@@ -19,7 +19,7 @@ The help texts, as the program prints them.
 
 | exit status | meaning |
 |---|---|
-| 0 | done; for `audit verify` and `demo`: everything proved; for `up` and `status`: all processes run |
+| 0 | done; for `audit verify` and `demo`: everything proved; for `up` and `status`: all run |
 | 1, 2 | `audit verify` and `demo`: a violation, or evidence missing |
 | 1 | `doctor`: a problem |
 | 3 | `up` and `status`: some process does not run, or is silent |

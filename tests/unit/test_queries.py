@@ -16,12 +16,12 @@ from mutualedge.app.queries import (
     ConsortiumView,
     ProcessState,
     SupervisorFile,
-    default_folder,
     gather,
     judge,
     running_supervisor,
     view_json,
 )
+from mutualedge.app.settings import default_folder
 from mutualedge.app.status import STATUS_FILE, ProcessStatus, read_status
 from mutualedge.errors import CorruptState, UsageError
 from mutualedge.model import NS_PER_MS, format_instant

@@ -71,6 +71,8 @@ def test_missing_walls_want_attention() -> None:
     said = status(node=node_snapshot(is_runner_ready=True, timing="prioritised"))
     said.runner["missing"] = "bubblewrap (not installed)"
     (line,) = concerns(process(ProcessState.RUNNING, said))
+    said.runner["missing"] = "none"
+    assert not list(concerns(process(ProcessState.RUNNING, said)))
     assert line == "candy: the runner lacks walls: bubblewrap (not installed)"
 
 

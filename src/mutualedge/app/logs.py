@@ -14,8 +14,9 @@ import msgspec
 
 from mutualedge.app.local import EVENTS_FILE
 from mutualedge.app.plain_text import printable
-from mutualedge.app.queries import default_folder, process_folders
+from mutualedge.app.queries import process_folders
 from mutualedge.app.rotation import rotated_files
+from mutualedge.app.settings import default_folder
 from mutualedge.app.supervisor import SUPERVISOR_EVENTS
 from mutualedge.app.words import WORDS
 from mutualedge.errors import UsageError

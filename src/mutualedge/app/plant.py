@@ -8,62 +8,39 @@ from pathlib import Path
 
 import msgspec
 
-from mutualedge.app.files import (
+from mutualedge.app.files import enterprise_folder
+from mutualedge.app.founding import Founding, found_consortium
+from mutualedge.app.options import (
+    SETTINGS_FILE,
     BorrowingSettings,
     LendingSettings,
-    NodeFile,
+    NodeOptions,
     TimingSettings,
-    enterprise_folder,
-    read_process_file,
-    write_process_file,
+    write_settings,
 )
-from mutualedge.app.founding import Founding, found_consortium
+from mutualedge.app.settings import read_settings_file, settle
 from mutualedge.errors import UsageError
 from mutualedge.model import EnterpriseId, Microcredits, Milliseconds
 
 CANDY, LOGISTICS = EnterpriseId("candy"), EnterpriseId("logistics")
 
-MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+LENDING = LendingSettings(credit_microcredits=Microcredits(2_000_000_000))
+"""The credit covers some 27 leases of an hour at the usual terms: each sets 72 credits aside,
+and what was not used comes back with its statement."""
 
-TIMING = TimingSettings(
-    job_budget_ms=20,
-    network_ms=Milliseconds(5),
-    window_calls=64,
-    window_ms=Milliseconds(10_000),
-    dispute_window_ms=Milliseconds(HOUR_MS),
-    settle_grace_ms=Milliseconds(5 * MINUTE_MS),
-    checkpoint_every_ms=Milliseconds(MINUTE_MS),
-    follow_every_ms=Milliseconds(1_000),
-    request_timeout_ms=Milliseconds(5_000),
-)
-"""At most 64 calls or ten seconds are unsigned; a side that is away for minutes loses nothing,
-and one that is away for an hour can still contradict."""
-
-LENDING = LendingSettings(
-    budget_ms=20,
-    period_ms=25,
-    deadline_ms=45,
-    price_microcredits=Microcredits(50),
-    credit_microcredits=Microcredits(2_000_000_000),
-)
-"""The credit covers some six leases of an hour at this price, whose most is 144 credits each
-hour of reserved time and whose work waits up to the dispute window to be settled."""
-
-LEASE_MS = HOUR_MS
-RENEW_BEFORE_MS = 2 * MINUTE_MS
+RENEW_BEFORE_MS = 2 * 60 * 1000
+"""The next lease is agreed before the last one ends, so that there is always one."""
 
 
 def founding() -> Founding:
     """Return who founds: a candy factory that borrows, a logistics hub that lends."""
     borrowing = BorrowingSettings(
         providers=(LOGISTICS,),
-        lease_ms=Milliseconds(LEASE_MS),
         renew_before_ms=Milliseconds(RENEW_BEFORE_MS),
-        price_max_microcredits=Microcredits(100),
     )
     return Founding(
         consortium=EnterpriseId("local"),
-        timing=TIMING,
+        timing=TimingSettings(),
         lending=LENDING,
         borrowers={CANDY: borrowing},
         members=(CANDY, LOGISTICS),
@@ -84,14 +61,20 @@ def found_plant(folder: Path) -> None:
         told = founding()
         found_consortium(told, unfinished)
         for name, port in zip(told.members, _free_ports(len(told.members)), strict=True):
-            own = enterprise_folder(unfinished, name)
-            node = read_process_file(own, NodeFile)
-            write_process_file(own, msgspec.structs.replace(node, client_port=port))
+            _fix_port(enterprise_folder(unfinished, name), port)
         unfinished.replace(folder)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         sentence = f"{folder} cannot hold a new consortium ({error.strerror}); name another folder."
         raise UsageError("app.consortium.unfounded", sentence) from error
+
+
+def _fix_port(own: Path, port: int) -> None:
+    """Have a node listen for its devices on this port from now on."""
+    path = own / SETTINGS_FILE
+    options = settle(NodeOptions, path, read_settings_file(path), {}, ()).options
+    network = msgspec.structs.replace(options.network, client_port=port)
+    write_settings(own, msgspec.structs.replace(options, network=network))
 
 
 def _free_ports(count: int) -> list[int]:

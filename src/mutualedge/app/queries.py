@@ -1,6 +1,5 @@
 """How a consortium on this machine is: gathered from its folder and judged; changes nothing."""
 
-import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -188,10 +187,3 @@ def view_json(view: ConsortiumView) -> bytes:
     """Return everything that is known, as one JSON object."""
     told = msgspec.to_builtins(view)
     return msgspec.json.format(msgspec.json.encode({"is_well": view.is_well, **told}), indent=1)
-
-
-def default_folder() -> Path:
-    """Return where this user's local consortium lives (XDG base directories)."""
-    named = os.environ.get("XDG_DATA_HOME", "")  # noqa: TID251 - the one place that asks
-    data = Path(named) if named.startswith("/") else Path.home() / ".local" / "share"
-    return data / "mutualedge" / "local"

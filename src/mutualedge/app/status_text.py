@@ -25,7 +25,8 @@ LEASE_CHARACTERS = 8
 
 MICROCREDITS_PER_CREDIT = 1_000_000
 BEST_EFFORT = "best-effort"
-MISSING = "missing"
+MISSING, NONE = "missing", "none"
+"""Field of the runner's start that names absent walls, and its word for no wall at all."""
 
 
 def status_table(view: ConsortiumView, now_ns: int) -> str:
@@ -77,8 +78,9 @@ def concerns(process: ProcessView) -> Iterator[str]:
         yield f"{name}: it runs and has said nothing for {(process.age_ms or 0) // 1000} s"
     if process.is_well and said is not None and said.node is not None:
         yield from _node_concerns(name, said.node)
-        if said.runner.get(MISSING):
-            yield f"{name}: the runner lacks walls: {said.runner[MISSING]}"
+        missing = said.runner.get(MISSING, NONE)
+        if missing != NONE:
+            yield f"{name}: the runner lacks walls: {missing}"
 
 
 def _node_concerns(name: str, node: NodeSnapshot) -> Iterator[str]:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from mutualedge.adapters.linux import is_locked, send_signal
@@ -15,10 +16,10 @@ from mutualedge.app.queries import (
     ConsortiumView,
     ProcessState,
     ProcessView,
-    default_folder,
     gather,
     process_folders,
 )
+from mutualedge.app.settings import default_folder
 from mutualedge.app.status_text import concerns
 from mutualedge.app.supervisor import supervise
 from mutualedge.errors import UsageError
@@ -57,7 +58,7 @@ def bring_up(folder: Path | None, *, foreground: bool) -> int:
         _say(f"No consortium is in {where}; one is founded there: 'candy' and 'logistics'.")
         found_plant(where)
     if foreground:
-        run_until_told(supervise, where)
+        run_until_told(partial(supervise, where))
         return EXIT_WELL
     if is_locked(where / SUPERVISOR_LOCK):
         _say(f"The consortium in {where} runs already.")
@@ -90,7 +91,10 @@ def _wait_up(folder: Path, supervisor: subprocess.Popen[bytes] | None) -> int:
             sentence = f"The supervisor ended: {(said.splitlines() or ['it said nothing'])[-1]}"
             raise UsageError("app.supervisor.ended", sentence)
         if waited_s:
-            _say(f"Waiting {waited_s:.0f} s: {', '.join(missing) or 'the supervisor'}.")
+            for_whom = (
+                ", ".join(missing) if view.supervisor is not None else "the supervisor starts"
+            )
+            _say(f"Waiting {waited_s:.0f} s: {for_whom}.")
     return _say_result(gather(folder, time.time_ns()))
 
 

@@ -4,7 +4,8 @@ import sys
 import time
 from pathlib import Path
 
-from mutualedge.app.queries import default_folder, gather, view_json
+from mutualedge.app.queries import gather, view_json
+from mutualedge.app.settings import default_folder
 from mutualedge.app.status_text import status_facts, status_table
 
 EXIT_WELL, EXIT_NOT_WELL = 0, 3

@@ -28,11 +28,13 @@ from mutualedge.app.files import (
     HubFile,
     NodeFile,
     TlsText,
-    read_process_file,
+    read_any_process_file,
 )
 from mutualedge.app.founding import AUTHORITY_FILE, OFFLINE_KEY_FILE
 from mutualedge.app.measurement import runner_measurement
-from mutualedge.app.queries import ProcessState, ProcessView, kind_of
+from mutualedge.app.options import HubNetwork, HubOptions, NodeNetwork, NodeOptions
+from mutualedge.app.queries import ProcessState, ProcessView
+from mutualedge.app.settings import read_options
 from mutualedge.app.status_text import concerns
 from mutualedge.errors import MutualEdgeError
 from mutualedge.identity import verify_trust
@@ -44,6 +46,7 @@ SECRETS = (PROCESS_FILE, OFFLINE_KEY_FILE, AUTHORITY_FILE)
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 Told = HubFile | NodeFile
+Options = HubOptions | NodeOptions
 
 
 def open_paths(folder: Path, own_folders: list[Path]) -> list[OpenPath]:
@@ -62,24 +65,26 @@ def founded_ns(own_folders: list[Path]) -> int:
     return min((own / PROCESS_FILE).stat().st_mtime_ns for own in own_folders)
 
 
-def read_told(name: str, own: Path) -> Told:
-    """Return what a process is told.
+def read_told(own: Path) -> tuple[Told, Options]:
+    """Return what a process is told, and what its operator chose.
 
     Raises:
-        UsageError: Its file cannot be used.
+        UsageError: One of its files cannot be used.
     """
-    if kind_of(name) == "hub":
-        return read_process_file(own, HubFile)
-    return read_process_file(own, NodeFile)
+    told = read_any_process_file(own)
+    if isinstance(told, HubFile):
+        return told, read_options(own, HubOptions)
+    return told, read_options(own, NodeOptions)
 
 
-def port_of(name: str, told: Told, process: ProcessView) -> Port | None:
+def port_of(options: Options, process: ProcessView) -> Port | None:
     """Return the port that others know a process by; None if any will do, or it is starting."""
-    number = told.leaf_port if isinstance(told, HubFile) else told.client_port
+    network = options.network
+    number = network.leaf_port if isinstance(network, HubNetwork) else network.client_port
     if not number or process.state is ProcessState.STARTING:
         return None
     is_up = process.state in {ProcessState.RUNNING, ProcessState.STALE}
-    return Port(of=name, number=number, is_taken=_answers(number), is_owner_up=is_up)
+    return Port(of=process.name, number=number, is_taken=_answers(number), is_owner_up=is_up)
 
 
 def _answers(number: int) -> bool:
@@ -135,10 +140,10 @@ def store_of(name: str, own: Path) -> StoreCheck:
     return StoreCheck(of=name, path=str(path), problem=problem)
 
 
-def reach_of(name: str, told: NodeFile) -> Reach:
+def reach_of(name: str, told: NodeFile, network: NodeNetwork) -> Reach:
     """Return whether a node's way to the hub works."""
-    problem = hub_problem(told.hub_host, told.hub_port, told.tls.root_pem)
-    return Reach(of=name, address=f"{told.hub_host}:{told.hub_port}", problem=problem)
+    problem = hub_problem(network.hub_host, network.hub_port, told.tls.root_pem)
+    return Reach(of=name, address=f"{network.hub_host}:{network.hub_port}", problem=problem)
 
 
 def process_of(process: ProcessView) -> ProcessFact:

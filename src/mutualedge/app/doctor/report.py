@@ -30,8 +30,10 @@ from mutualedge.app.doctor.rules import (
     judge_trust,
 )
 from mutualedge.app.files import NodeFile
+from mutualedge.app.options import NodeOptions
 from mutualedge.app.plain_text import printable
-from mutualedge.app.queries import ProcessView, default_folder, gather, process_folders
+from mutualedge.app.queries import ProcessView, gather, process_folders
+from mutualedge.app.settings import default_folder
 from mutualedge.errors import MutualEdgeError
 
 EXIT_SOUND, EXIT_PROBLEMS = 0, 1
@@ -99,18 +101,18 @@ def _examine_process(own: Path, process: ProcessView) -> Iterator[Finding]:
     yield judge_process(consortium.process_of(process))
     yield judge_store(consortium.store_of(name, own))
     try:
-        told = consortium.read_told(name, own)
+        told, options = consortium.read_told(own)
         dated = list(consortium.expiries(name, told))
     except MutualEdgeError as error:
         yield _failed(f"settings of {name}", error.sentence)
         return
     yield from (judge_expiry(each, time.time_ns()) for each in dated)
     yield judge_trust(consortium.trust_of(name, told.trust))
-    port = consortium.port_of(name, told, process)
+    port = consortium.port_of(options, process)
     if port is not None:
         yield judge_port(port)
-    if isinstance(told, NodeFile):
-        yield judge_reach(consortium.reach_of(name, told))
+    if isinstance(told, NodeFile) and isinstance(options, NodeOptions):
+        yield judge_reach(consortium.reach_of(name, told, options.network))
 
 
 def _tried(check: str, look: Callable[[], Finding]) -> Iterator[Finding]:
