@@ -116,8 +116,7 @@ def test_a_consortium_survives_whatever_is_killed(folder: Path) -> None:
     assert len(below) >= 2 * len(NAMES)
     os.kill(supervisor, signal.SIGKILL)
     until(lambda: all(start_ticks(process_id) is None for process_id in below))
-    states = {process.state for process in look(folder).processes}
-    assert states == {ProcessState.KILLED}
+    until(lambda: states(folder) == {ProcessState.KILLED})
     assert mutualedge("status", folder).status == 3
 
     assert mutualedge("up", folder).status == 0
@@ -127,7 +126,11 @@ def test_a_consortium_survives_whatever_is_killed(folder: Path) -> None:
     assert again is not None
     assert again.client_url == address.client_url
     assert mutualedge("down", folder).status == 0
-    assert {process.state for process in look(folder).processes} == {ProcessState.STOPPED}
+    assert states(folder) == {ProcessState.STOPPED}
+
+
+def states(folder: Path) -> set[ProcessState]:
+    return {process.state for process in look(folder).processes}
 
 
 def is_other(folder: Path, name: str, before: int) -> bool:

@@ -1,6 +1,8 @@
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -37,6 +39,13 @@ def folder_of(tmp_path: Path, name: str = "candy") -> Path:
     return own
 
 
+@contextmanager
+def locked_store(own: Path) -> Iterator[None]:
+    with (own / f"{STORE_FILE}.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def write_own_status(own: Path, **changes: object) -> None:
     """Leave the status of the process that runs this test."""
     ticks = start_ticks(os.getpid())
@@ -51,6 +60,7 @@ def write_own_status(own: Path, **changes: object) -> None:
         (status(), AGE_MS, TICKS, True, ProcessState.RUNNING),
         (status(), AGE_MS + 1, TICKS, True, ProcessState.STALE),
         (status(), 0, None, False, ProcessState.KILLED),
+        (status(), 0, TICKS, False, ProcessState.KILLED),
         (status(), 0, TICKS + 1, False, ProcessState.KILLED),
         (status(), 0, TICKS + 1, True, ProcessState.STARTING),
         (status(), 0, None, True, ProcessState.STARTING),
@@ -75,8 +85,10 @@ def test_a_process_is_judged_by_number_start_and_lock(
 
 def test_a_running_process_is_found_running(tmp_path: Path) -> None:
     """With real files, a real process and its real start."""
-    write_own_status(folder_of(tmp_path))
-    (process,) = gather(tmp_path, time.time_ns()).processes
+    own = folder_of(tmp_path)
+    write_own_status(own)
+    with locked_store(own):
+        (process,) = gather(tmp_path, time.time_ns()).processes
     assert process.state is ProcessState.RUNNING
     assert process.is_well
 
@@ -86,8 +98,9 @@ def test_silence_is_measured_by_the_file(tmp_path: Path) -> None:
     own = folder_of(tmp_path)
     write_own_status(own, written=format_instant(0))
     now_ns = (own / STATUS_FILE).stat().st_mtime_ns
-    (fresh,) = gather(tmp_path, now_ns).processes
-    (old,) = gather(tmp_path, now_ns + (STALE_AFTER_MS + 1) * NS_PER_MS).processes
+    with locked_store(own):
+        (fresh,) = gather(tmp_path, now_ns).processes
+        (old,) = gather(tmp_path, now_ns + (STALE_AFTER_MS + 1) * NS_PER_MS).processes
     assert (fresh.state, old.state) == (ProcessState.RUNNING, ProcessState.STALE)
 
 
@@ -101,10 +114,9 @@ def test_the_number_of_another_process_is_not_ours(tmp_path: Path) -> None:
 def test_a_locked_store_without_status_is_starting(tmp_path: Path) -> None:
     """A process that has its store but said nothing yet is on its way."""
     own = folder_of(tmp_path)
-    with (own / f"{STORE_FILE}.lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked_store(own):
         (process,) = gather(tmp_path, time.time_ns()).processes
-        assert process.state is ProcessState.STARTING
+    assert process.state is ProcessState.STARTING
     (process,) = gather(tmp_path, time.time_ns()).processes
     assert process.state is ProcessState.STOPPED
 

@@ -62,11 +62,27 @@ def found_plant(folder: Path) -> None:
         found_consortium(told, unfinished)
         for name, port in zip(told.members, _free_ports(len(told.members)), strict=True):
             _fix_port(enterprise_folder(unfinished, name), port)
+        _make_durable(unfinished)
         unfinished.replace(folder)
+        _sync(folder.parent)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         sentence = f"{folder} cannot hold a new consortium ({error.strerror}); name another folder."
         raise UsageError("app.consortium.unfounded", sentence) from error
+
+
+def _make_durable(folder: Path) -> None:
+    """Have everything on the disk before anybody relies on it: keys are made once."""
+    for path in (*folder.rglob("*"), folder):
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _fix_port(own: Path, port: int) -> None:

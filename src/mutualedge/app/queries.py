@@ -156,7 +156,7 @@ def judge(
 
     Its number alone proves nothing, another process may have it by now: only together with its
     start is it the one that wrote the file. The lock of its store tells of one that has not
-    written yet.
+    written yet, and of a boot in between, after which even number and start may be the same.
 
     Args:
         said: Its last status.
@@ -166,8 +166,10 @@ def judge(
     """
     if said is None or said.is_stopped:
         return ProcessState.STARTING if is_store_locked else ProcessState.STOPPED
+    if not is_store_locked:
+        return ProcessState.KILLED
     if ticks != said.start_ticks:
-        return ProcessState.STARTING if is_store_locked else ProcessState.KILLED
+        return ProcessState.STARTING
     return ProcessState.RUNNING if age_ms <= STALE_AFTER_MS else ProcessState.STALE
 
 

@@ -1,6 +1,7 @@
 """What a running process says of itself: one small file, replaced about once a second."""
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -147,20 +148,23 @@ class StatusWriter:
     def _write(self, status: ProcessStatus, now_ns: int) -> None:
         """Replace the file whole; a reader never sees half of it. Not forced to disk."""
         written = msgspec.structs.replace(status, written=format_instant(now_ns))
-        with self._writing:
+        # One that cannot be written turns stale, which readers see; the process goes on.
+        with self._writing, contextlib.suppress(OSError):
             if not self._is_over:
                 self._is_over = status.is_stopped
                 replace_file(self._path, msgspec.json.encode(written))
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file whole, for its owner only; loss of power may bring the old one back."""
+    """Replace a file whole, for its owner only; loss of power may bring the old one back.
+
+    Raises:
+        OSError: The disk is full or gone; the old file stays.
+    """
     fresh = path.with_name(f"{path.name}.new")
-    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, SECRET_MODE)
-    try:
-        os.write(file, content)
-    finally:
-        os.close(file)
+    number = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, SECRET_MODE)
+    with os.fdopen(number, "wb") as file:
+        file.write(content)
     fresh.replace(path)
 
 

@@ -109,7 +109,8 @@ class Board:
             started=self._started,
             children=self._children,
         )
-        replace_file(self._folder / SUPERVISOR_FILE, msgspec.json.encode(told))
+        with contextlib.suppress(OSError):  # a full disk ends no process that runs
+            replace_file(self._folder / SUPERVISOR_FILE, msgspec.json.encode(told))
 
     def _change(self, name: str, **changes: int | bool | str) -> None:
         self._children[name] = msgspec.structs.replace(self._children[name], **changes)
@@ -156,9 +157,17 @@ class Keeper:
         while delay_s is not None:
             await asyncio.sleep(delay_s)
             began_s = time.monotonic()
-            status = await self._live_once()
+            status = await self._live()
             delay_s = pace.after(status, time.monotonic() - began_s)
             self._board.process_ended(self._name, status, self._words, delay_s)
+
+    async def _live(self) -> int:
+        """Run the process once; a machine without room to start it is told as its end."""
+        try:
+            return await self._live_once()
+        except OSError as error:
+            self._words = f"it could not be started ({error.strerror})"
+            return os.EX_OSERR
 
     async def _live_once(self) -> int:
         """Run the process to its end; return its status. Cancelled, it ends the process first."""

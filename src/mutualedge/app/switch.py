@@ -33,6 +33,7 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 """Processes have ten seconds to end in order and are killed then."""
 
+SUPERVISOR_TIMEOUT_S = 2.0
 POLL_S = 0.1
 SAY_EVERY_S = 2.0
 EXIT_WELL, EXIT_NOT_WELL = 0, 3
@@ -136,7 +137,7 @@ def bring_down(folder: Path | None) -> int:
         UsageError: There is no consortium, or something did not end in time.
     """
     where = (folder or default_folder()).absolute()
-    view = gather(where, time.time_ns())
+    view = _settled_view(where)
     running = _running(view)
     if view.supervisor is None and not running:
         _say(f"Nothing of {where} runs.")
@@ -149,6 +150,16 @@ def bring_down(folder: Path | None) -> int:
             if process.said is not None:
                 send_signal(process.said.pid, process.said.start_ticks, signal.SIGTERM)
     return _wait_down(where)
+
+
+def _settled_view(folder: Path) -> ConsortiumView:
+    """Return how everything is, once a supervisor that has just begun has said who it is."""
+    view = gather(folder, time.time_ns())
+    for _ in _polls(SUPERVISOR_TIMEOUT_S):
+        if view.supervisor is not None or not is_locked(folder / SUPERVISOR_LOCK):
+            break
+        view = gather(folder, time.time_ns())
+    return view
 
 
 def _running(view: ConsortiumView) -> list[ProcessView]:
