@@ -31,7 +31,8 @@ BUSY_TIMEOUT_MS = 5_000
 """Readers (export, status) may hold the file this long before a commit gives up."""
 
 CHECKED_BYTES_MAX = 256 << 20
-"""Larger stores are not read whole at their opening: measured, 1.6 ms for each MiB."""
+"""Larger stores are not read whole at their opening: 1.3 to 1.8 ms for each MiB
+(benchmarks/results/status.jsonl)."""
 
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 """Primary result codes, the low eight bits of what SQLite says (https://www.sqlite.org/rescode.html)."""
