@@ -148,7 +148,7 @@ def test_up_and_down_can_be_said_twice(folder: Path) -> None:
     told = mutualedge("logs", folder, "--of", "supervisor", "--json").out.splitlines()
     events = [msgspec.json.decode(line, type=dict[str, str | int])["event"] for line in told]
     assert events == ["supervisor.started", *["process.started"] * len(NAMES)]
-    assert "candy has an encrypted session" in mutualedge("logs", folder).out
+    until(lambda: "candy has an encrypted session" in mutualedge("logs", folder).out)
     examined = mutualedge("doctor", folder)
     assert (examined.status, examined.out.count("It runs.")) == (0, len(NAMES)), examined.out
 
@@ -180,6 +180,9 @@ def test_a_process_that_cannot_start_is_given_up_and_the_others_run(folder: Path
     store.write_bytes(store.read_bytes()[:10_000])
     ended = mutualedge("node", folder / LOGISTICS)
     assert (ended.status, ended.code) == (70, "store.file.damaged")
+    up = mutualedge("up", folder)
+    assert (up.status, "logistics: " in up.out, "store.file.damaged" in up.out) == (3, True, True)
+    assert mutualedge("down", folder).status == 0
     assert mutualedge("doctor", folder).status == 1
     store.unlink()
     assert mutualedge("node", folder / LOGISTICS).code == "store.file.lost"

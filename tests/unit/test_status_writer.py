@@ -1,6 +1,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from mutualedge.protocol import Note
 from tests.unit.status_samples import NOW_NS, node_snapshot
 
 ROUNDS = 20
+SEVERAL = 3
+"""Writes that a busy machine manages in so many rounds."""
+
 EVERY_NS = 2 * NS_PER_MS
 
 
@@ -42,7 +46,12 @@ def run(keeping: StatusWriter, look: Callable[[], NodeSnapshot], folder: Path) -
         assert task.cancelled()
         return seen
 
-    return asyncio.run(watch())
+    with keeping:
+        return asyncio.run(watch())
+
+
+def node_of(view: NodeSnapshot) -> NodeSnapshot:
+    return view
 
 
 def told(folder: Path) -> ProcessStatus:
@@ -63,6 +72,34 @@ def test_a_process_says_who_it_is_and_what_it_holds(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [STATUS_FILE]
 
 
+def test_a_process_that_never_ran_says_nothing(tmp_path: Path) -> None:
+    """It failed before it answered: what an earlier one said stays."""
+    (tmp_path / STATUS_FILE).write_text("before", "utf-8")
+    with writer(tmp_path):
+        assert (tmp_path / STATUS_FILE).read_text("utf-8") == "before"
+    assert (tmp_path / STATUS_FILE).read_text("utf-8") == "before"
+
+
+def test_a_core_made_anew_goes_on_under_the_same_status(tmp_path: Path) -> None:
+    """Between two cores the process has not stopped."""
+    keeping, first, second = writer(tmp_path), node_snapshot(served=1), node_snapshot(served=2)
+
+    async def run_twice() -> list[bool]:
+        stopped = []
+        for view in (first, second):
+            task = asyncio.create_task(keeping.run(partial(node_of, view), "nats://here"))
+            await asyncio.sleep(10 * EVERY_NS / 1e9)
+            task.cancel()
+            await asyncio.wait([task])
+            stopped.append(told(tmp_path).is_stopped)
+        return stopped
+
+    with keeping:
+        assert asyncio.run(run_twice()) == [False, False]
+    assert told(tmp_path).is_stopped
+    assert told(tmp_path).node == second
+
+
 def test_nothing_new_is_not_written_again(tmp_path: Path) -> None:
     """While the clock stands, an unchanged view costs no write."""
     view = node_snapshot()
@@ -74,7 +111,7 @@ def test_something_new_is_written_at_the_next_look(tmp_path: Path) -> None:
     """Each change replaces the file."""
     views = iter([node_snapshot(served=number) for number in range(10 * ROUNDS)])
     seen = run(writer(tmp_path), lambda: next(views), tmp_path)
-    assert len(set(seen)) > ROUNDS // 2
+    assert len(set(seen)) > SEVERAL
     assert told(tmp_path).node is not None
 
 
@@ -83,7 +120,7 @@ def test_silence_is_broken_after_some_seconds(tmp_path: Path) -> None:
     ticks = iter(range(NOW_NS, NOW_NS + 10**15, status_module.AT_LEAST_EVERY_NS))
     view = node_snapshot()
     seen = run(writer(tmp_path, lambda: next(ticks)), lambda: view, tmp_path)
-    assert len(set(seen)) > ROUNDS // 2
+    assert len(set(seen)) > SEVERAL
 
 
 def test_what_is_noted_of_the_runner_is_remembered(tmp_path: Path) -> None:

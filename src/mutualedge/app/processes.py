@@ -139,10 +139,10 @@ async def run_hub(folder: Path, flags: Sequence[str] = ()) -> None:
     told = read_process_file(folder, HubFile)
     options = read_options(folder, HubOptions, flags)
     clock_ns = steady_clock()
-    status = StatusWriter(folder, "hub", HUB, clock_ns)
     note = _noter(clock_ns)
     async with AsyncExitStack() as stack:
         store = stack.enter_context(open_store(folder))
+        status = stack.enter_context(StatusWriter(folder, "hub", HUB, clock_ns))
         with _restoring(folder):
             hub = _hub(told, store)
         server = await stack.enter_async_context(
@@ -246,10 +246,10 @@ async def run_node(folder: Path, flags: Sequence[str] = ()) -> None:
     told = read_process_file(folder, NodeFile)
     options = read_options(folder, NodeOptions, flags)
     clock_ns = steady_clock()
-    status = StatusWriter(folder, "node", told.enterprise, clock_ns)
-    note = status.listening(_noter(clock_ns))
     async with AsyncExitStack() as stack:
         store = stack.enter_context(open_store(folder))
+        status = stack.enter_context(StatusWriter(folder, "node", told.enterprise, clock_ns))
+        note = status.listening(_noter(clock_ns))
         with _restoring(folder):
             node = restore_node(told, options, store, clock_ns())
         server = await stack.enter_async_context(

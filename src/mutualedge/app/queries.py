@@ -36,12 +36,14 @@ class Child(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Attributes:
         pid: Of the process that runs now; 0 between two.
         starts: How often it was started.
+        failures: Ends in a row before it had been stable.
         is_given_up: It is not started again: what it was told cannot be used.
         last_words: Why it ended last time; empty if it never did.
     """
 
     pid: int = 0
     starts: int = 0
+    failures: int = 0
     is_given_up: bool = False
     last_words: str = ""
 

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from types import TracebackType
+from typing import Literal, Self
 
 import msgspec
 
@@ -68,7 +69,10 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class StatusWriter:
-    """Keeps a process's ``status.json``; everything it costs happens once a second."""
+    """Keeps a process's ``status.json``; everything it costs happens once a second.
+
+    Made once the store is ours: only then is the folder's status ours to write.
+    """
 
     def __init__(
         self, folder: Path, kind: Kind, name: EnterpriseName, clock_ns: Callable[[], int]
@@ -110,19 +114,30 @@ class StatusWriter:
         return write
 
     async def run(self, look: Callable[[], NodeSnapshot | HubSnapshot], client_url: str) -> None:
-        """Write the status until cancelled, then say that the process stopped in order."""
+        """Write the status until cancelled; may be run again for a core that was made anew."""
         lag_us, written_ns = 0, 0
-        try:
-            while True:
-                fresh = self._looked(look(), client_url, lag_us)
-                now_ns = self._clock_ns()
-                if fresh != self._status or now_ns >= written_ns + AT_LEAST_EVERY_NS:
-                    self._status, written_ns = fresh, now_ns
-                    await asyncio.to_thread(self._write, self._status, now_ns)
-                due_ns = time.monotonic_ns() + EVERY_NS
-                await asyncio.sleep(EVERY_NS / NS_PER_S)
-                lag_us = (time.monotonic_ns() - due_ns) // NS_PER_US
-        finally:
+        while True:
+            fresh = self._looked(look(), client_url, lag_us)
+            now_ns = self._clock_ns()
+            if fresh != self._status or now_ns >= written_ns + AT_LEAST_EVERY_NS:
+                self._status, written_ns = fresh, now_ns
+                await asyncio.to_thread(self._write, self._status, now_ns)
+            due_ns = time.monotonic_ns() + EVERY_NS
+            await asyncio.sleep(EVERY_NS / NS_PER_S)
+            lag_us = (time.monotonic_ns() - due_ns) // NS_PER_US
+
+    def __enter__(self) -> Self:
+        """Return itself; at the end of the block the process has stopped."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Say that the process stopped in order, if it ever said that it runs."""
+        if self._status.client_url:
             # A write that a thread still has under way comes first, or not at all.
             stopped = msgspec.structs.replace(self._status, is_stopped=True)
             self._write(stopped, self._clock_ns())

@@ -66,7 +66,7 @@ class Pace:
 
     def __init__(self) -> None:
         """Begin without a failure."""
-        self._failures = 0
+        self.failures = 0
         self._usage_failures = 0
 
     def after(self, status: int, lived_s: float) -> float | None:
@@ -77,12 +77,12 @@ class Pace:
             lived_s: How long it had run.
         """
         if lived_s >= STABLE_S:
-            self._failures = self._usage_failures = 0
+            self.failures = self._usage_failures = 0
         self._usage_failures = self._usage_failures + 1 if status == os.EX_USAGE else 0
         if self._usage_failures >= USAGE_TRIES_MAX:
             return None
-        self._failures += 1
-        return float(min(DELAY_MAX_S, DELAY_FIRST_S * 2 ** (self._failures - 1)))
+        self.failures += 1
+        return float(min(DELAY_MAX_S, DELAY_FIRST_S * 2 ** (self.failures - 1)))
 
 
 class Board:
@@ -122,12 +122,14 @@ class Board:
         self._change(name, pid=pid, starts=starts)
         self._note("process.started", process=name, pid=pid, starts=starts)
 
-    def process_ended(self, name: str, status: int, words: str, delay_s: float | None) -> None:
-        """A process ended by itself and is started again after the delay, or never."""
+    def process_ended(
+        self, name: str, status: int, words: str, *, failures: int, is_given_up: bool
+    ) -> None:
+        """A process ended by itself and is started again, or never."""
         last_words = words or f"it said nothing, status {status}"
-        self._change(name, pid=0, last_words=last_words, is_given_up=delay_s is None)
+        self._change(name, pid=0, last_words=last_words, failures=failures, is_given_up=is_given_up)
         self._note("process.ended", process=name, status=status, words=last_words)
-        if delay_s is None:
+        if is_given_up:
             self._note("process.given_up", process=name, words=last_words)
 
     def process_stopped(self, name: str, status: int) -> None:
@@ -159,7 +161,13 @@ class Keeper:
             began_s = time.monotonic()
             status = await self._live()
             delay_s = pace.after(status, time.monotonic() - began_s)
-            self._board.process_ended(self._name, status, self._words, delay_s)
+            self._board.process_ended(
+                self._name,
+                status,
+                self._words,
+                failures=pace.failures,
+                is_given_up=delay_s is None,
+            )
 
     async def _live(self) -> int:
         """Run the process once; a machine without room to start it is told as its end."""

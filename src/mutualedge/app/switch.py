@@ -36,6 +36,10 @@ STOP_TIMEOUT_S = 30.0
 SUPERVISOR_TIMEOUT_S = 2.0
 POLL_S = 0.1
 SAY_EVERY_S = 2.0
+
+FAILURES_MAX = 3
+"""A process that ended so often is not waited for; its supervisor goes on trying."""
+
 EXIT_WELL, EXIT_NOT_WELL = 0, 3
 
 Say = Callable[[str], None]
@@ -100,8 +104,9 @@ def _wait_up(folder: Path, supervisor: subprocess.Popen[bytes] | None) -> int:
 
 
 def _answers(process: ProcessView) -> bool:
-    """Tell whether nothing is to be waited for: it answers, or is not started again."""
-    if process.child is not None and process.child.is_given_up:
+    """Tell whether nothing is to be waited for: it answers, or it keeps ending."""
+    child = process.child
+    if child is not None and (child.is_given_up or child.failures >= FAILURES_MAX):
         return True
     node = process.said.node if process.said is not None else None
     is_ready = node is None or (node.is_runner_ready and node.hub_since is not None)
