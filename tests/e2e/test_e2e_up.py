@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -156,6 +158,20 @@ def test_up_and_down_can_be_said_twice(folder: Path) -> None:
     down = mutualedge("down", folder)
     assert (down.status, "Nothing of" in down.out) == (0, True)
     assert mutualedge("logs", folder, "--of", "nobody").code == "app.process.unknown"
+
+
+def test_in_the_foreground_it_ends_everything_when_told(folder: Path) -> None:
+    """As systemd runs it: one process to signal, which ends in order after its children."""
+    command = [sys.executable, "-m", "mutualedge", "up", "--foreground", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as supervising:
+        until(lambda: folder.exists() and all(is_ready(folder, name) for name in NAMES))
+        second = mutualedge("up", "--foreground", folder)
+        assert (second.status, second.code) == (64, "app.supervisor.running")
+        supervising.terminate()
+        out, err = supervising.communicate(timeout=PATIENCE_S)
+    assert (supervising.returncode, err) == (0, b"")
+    assert b"supervisor.stopped" in out
+    assert states(folder) == {ProcessState.STOPPED}
 
 
 def test_a_process_that_cannot_start_is_given_up_and_the_others_run(folder: Path) -> None:

@@ -129,8 +129,11 @@ def test_a_status_of_another_release_is_not_believed(tmp_path: Path) -> None:
         read_status(own)
     assert refused.value.code == "app.status.unreadable"
     assert str(own / STATUS_FILE) in refused.value.sentence
-    (process,) = gather(tmp_path, time.time_ns()).processes
-    assert (process.state, process.said) == (ProcessState.STOPPED, None)
+    (stopped_process,) = gather(tmp_path, time.time_ns()).processes
+    with locked_store(own):
+        (running_process,) = gather(tmp_path, time.time_ns()).processes
+    assert (stopped_process.state, stopped_process.said) == (ProcessState.STOPPED, None)
+    assert (running_process.state, running_process.said) == (ProcessState.STALE, None)
 
 
 def test_a_folder_without_consortium_is_said_so(tmp_path: Path) -> None:

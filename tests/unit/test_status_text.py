@@ -83,6 +83,18 @@ def test_a_process_given_up_says_why() -> None:
     assert line.endswith("then 'down' and 'up': port taken")
 
 
+def test_a_status_of_another_release_is_said_so() -> None:
+    """The process runs; who updated the program starts it again."""
+    (line,) = concerns(process(ProcessState.STALE, None))
+    assert "not of this release" in line
+
+
+def test_a_silent_process_is_said_to_be() -> None:
+    """With how long it has been silent."""
+    (line,) = concerns(process(ProcessState.STALE, status()))
+    assert line == "candy: it runs and has said nothing for 0 s"
+
+
 def test_the_table_ends_with_what_to_look_at() -> None:
     """Below the rows, one line for each."""
     table = status_table(view(running(hub_since=None)), NOW_NS)

@@ -125,16 +125,21 @@ def kind_of(name: str) -> Kind:
 
 
 def _gather_process(name: str, own: Path, child: Child | None, now_ns: int) -> ProcessView:
+    is_locked_now = is_locked(own / f"{STORE_FILE}.lock")
     try:
         said = read_status(own)
     except CorruptState:
-        said = None  # of another release, or half lost with the power: the lock still tells
+        # Of another release, or half lost with the power: the lock still tells whether it runs.
+        state = ProcessState.STALE if is_locked_now else ProcessState.STOPPED
+        return ProcessView(
+            name=name, kind=kind_of(name), state=state, age_ms=None, said=None, child=child
+        )
     age_ms = None if said is None else _file_age_ms(own / STATUS_FILE, now_ns)
     state = judge(
         said,
         age_ms=age_ms or 0,
         ticks=None if said is None else start_ticks(said.pid),
-        is_store_locked=is_locked(own / f"{STORE_FILE}.lock"),
+        is_store_locked=is_locked_now,
     )
     if child is not None and child.pid and state in {ProcessState.STOPPED, ProcessState.KILLED}:
         state = ProcessState.STARTING  # it has not come to its store yet

@@ -74,6 +74,8 @@ def concerns(process: ProcessView) -> Iterator[str]:
         yield f"{name}: not started again; correct this, then 'down' and 'up': {child.last_words}"
     elif not process.is_well and child is not None and child.last_words:
         yield f"{name}: {process.state}; it last ended so: {child.last_words}"
+    elif process.state is ProcessState.STALE and said is None:
+        yield f"{name}: it runs, but its status is not of this release; start it again"
     elif process.state is ProcessState.STALE:
         yield f"{name}: it runs and has said nothing for {(process.age_ms or 0) // 1000} s"
     if process.is_well and said is not None and said.node is not None:

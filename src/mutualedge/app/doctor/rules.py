@@ -270,7 +270,7 @@ def judge_process(process: ProcessFact) -> Finding:
             told = concerns or "It was stopped"
             return _warning(check, f"{told}.", "Start it: mutualedge up.")
         case ProcessState.STALE:
-            meaning = "It hangs: it runs and says nothing."
+            meaning = f"It hangs: it runs and says nothing. {concerns}".strip()
             return _problem(check, meaning, "See its errors.txt; kill it, and it is started again.")
         case ProcessState.KILLED:
             meaning = f"It ended without saying so. {concerns}".strip()
