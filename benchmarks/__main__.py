@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from time import monotonic
 
-from benchmarks import anomaly, footprint, ledger, offload, session, tlog
+from benchmarks import anomaly, footprint, ledger, offload, session, status, tlog
 from benchmarks.adopted import run_admission, run_audit
 from benchmarks.lines import Metric, save
 
@@ -21,6 +21,7 @@ CAPABILITIES: dict[str, Callable[[], list[Metric]]] = {
     "tlog": tlog.run,
     "audit": run_audit,
     "anomaly": anomaly.run,
+    "status": status.run,
 }
 
 EXIT_USAGE = 64

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ import msgspec
 from benchmarks.echo import LISTENING
 from mutualedge.adapters.nats import NatsServer, start_server
 from mutualedge.adapters.sqlite import SqliteStore
+from mutualedge.app.accounts import callers
 from mutualedge.app.bus import NatsBus, connect_node, serve_devices, serve_partners
+from mutualedge.app.delays import DelayRing
 from mutualedge.app.driver import Driver, Ports
 from mutualedge.app.files import STORE_FILE, NodeFile, enterprise_folder, read_process_file
 from mutualedge.app.founding import HUB, Founding, found_consortium
 from mutualedge.app.local_processes import Processes
+from mutualedge.app.node_process import enterprise_server, restore_node
 from mutualedge.app.options import (
     BorrowingSettings,
     LendingSettings,
@@ -27,8 +31,6 @@ from mutualedge.app.options import (
 )
 from mutualedge.app.processes import (
     NATS_FOLDER,
-    enterprise_server,
-    restore_node,
     settle_memory,
     steady_clock,
     write_ready,
@@ -277,8 +279,8 @@ class Borrower:
         """
         life, clock_ns = Life(), steady_clock()
         async with connect_node(self.told, self.server.client_url, _unheard) as connections:
-            link = RunnerLink(self.told.platform, self.told.trust, life.note)
             node = restore_node(self.told, self.options, self.store, clock_ns())
+            link = RunnerLink(self.told.platform, node.consortium.envelope, life.note)
             ports = Ports(
                 store=self.store,
                 bus=_StampedBus(NatsBus(connections.partners), life.stamps),
@@ -287,8 +289,8 @@ class Borrower:
                 clock_ns=clock_ns,
             )
             life.driver = driver = Driver(_StampedCore(node, life.stamps), ports)
-            await serve_partners(connections.partners, driver, self.told.names)
-            await serve_devices(connections.devices, driver)
+            await serve_partners(connections.partners, driver, callers(node.consortium))
+            await serve_devices(connections.devices, driver, DelayRing())
             tasks = [asyncio.create_task(driver.run())]
             settle_memory()
             if has_runner:
@@ -312,7 +314,7 @@ async def borrower(folder: Path) -> AsyncIterator[Borrower]:
     async with AsyncExitStack() as stack:
         store = stack.enter_context(SqliteStore(own / STORE_FILE))
         server = await stack.enter_async_context(
-            await start_server(enterprise_server(told, options), own / NATS_FOLDER)
+            await start_server(enterprise_server(told, options, time.time_ns()), own / NATS_FOLDER)
         )
         write_ready(own, server.client_url)
         yield Borrower(told=told, options=options, folder=own, server=server, store=store)

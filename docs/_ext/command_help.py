@@ -19,8 +19,10 @@ The help texts, as the program prints them.
 
 | exit status | meaning |
 |---|---|
-| 0 | done; for `audit verify` and `demo`: everything proved |
+| 0 | done; for `audit verify` and `demo`: everything proved; for `up` and `status`: all run |
 | 1, 2 | `audit verify` and `demo`: a violation, or evidence missing |
+| 1 | `doctor`: a problem |
+| 3 | `up` and `status`: some process does not run, or is silent |
 | 64 | used wrongly: an argument, a file, a port, a folder |
 | 70 | something of ours or a peer's failed |
 """

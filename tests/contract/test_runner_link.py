@@ -5,7 +5,7 @@ import pytest
 
 from mutualedge.adapters.isolation import IsolationReport, MissingLayer
 from mutualedge.app.runner_link import RunnerLink, started_note
-from mutualedge.app.demo.words import sentence_of
+from mutualedge.app.words import WORDS
 from mutualedge.protocol import Event, Note, RunnerLost, RunnerStarted
 from mutualedge.signing import Envelope
 from tests.contract.test_isolation_starts import program
@@ -93,8 +93,7 @@ def test_what_is_missing_reaches_the_terminal() -> None:
     fields = dict(started_note(report).fields)
     told_once = "no-capabilities, unprivileged-user: still root / bubblewrap: install it"
     assert fields["missing"] == told_once
-    told = sentence_of("candy", "runner.spawned", fields, 1)
-    assert told is not None
+    told = WORDS["runner.spawned"].format(who="candy", **fields)
     assert "\n" not in told
     for part in ("isolated by wasm, rlimits", "bubblewrap: install it", "grant CAP_SYS_NICE"):
         assert part in told

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from mutualedge.adapters.sqlite import SqliteStore
+from mutualedge.adapters.sqlite import SqliteStore, store_problem
 from mutualedge.app.driver import Store
 from mutualedge.errors import CorruptState, MutualEdgeError, UsageError
 from mutualedge.protocol import Write
 from tests.simulation.world_store import MemoryStore
 
 StoreFactory = Callable[[Path], Store]
+
+PAGE_BYTES = 4096
 
 
 def put(key: str, value: bytes | None, bucket: str = "b") -> Write:
@@ -242,6 +244,49 @@ def test_damaged_pages_are_told_when_read(tmp_path: Path) -> None:
     with pytest.raises(CorruptState) as refused, SqliteStore(path) as damaged:
         assert len(dict(damaged.scan("b"))) == 400
     assert refused.value.code == "store.file.damaged"
+
+
+def written_store(path: Path) -> bytes:
+    """Return the bytes of a store of many pages that was closed in order."""
+    with SqliteStore(path) as store:
+        store.commit([put(f"{number:04d}", os.urandom(900)) for number in range(400)])
+    return path.read_bytes()
+
+
+def test_one_damaged_page_refuses_the_store(tmp_path: Path) -> None:
+    """Wherever it lies: a process that starts reads every page before it relies on one."""
+    path = tmp_path / "node.db"
+    whole = written_store(path)
+    pages = len(whole) // PAGE_BYTES
+    for page in (0, 1, pages // 2, pages - 1):
+        damaged = bytearray(whole)
+        damaged[page * PAGE_BYTES : (page + 1) * PAGE_BYTES] = os.urandom(PAGE_BYTES)
+        path.write_bytes(damaged)
+        with pytest.raises(CorruptState) as refused:
+            SqliteStore(path)
+        assert (page, refused.value.code) == (page, "store.file.damaged")
+        assert str(path) in refused.value.sentence
+        assert "restore it from its backup" in refused.value.sentence
+        assert store_problem(path) == refused.value.sentence
+
+
+@pytest.mark.parametrize("missing_bytes", [1, 2_000, PAGE_BYTES, 20 * PAGE_BYTES])
+def test_a_shortened_file_is_refused(tmp_path: Path, missing_bytes: int) -> None:
+    """Whole pages or a part of one: what is missing is noticed at the start."""
+    path = tmp_path / "node.db"
+    path.write_bytes(written_store(path)[:-missing_bytes])
+    with pytest.raises(CorruptState) as refused:
+        SqliteStore(path)
+    assert refused.value.code == "store.file.damaged"
+
+
+def test_a_sound_store_has_no_problem_while_it_is_written(tmp_path: Path) -> None:
+    """The check reads beside the process that has the store, write-ahead log included."""
+    path = tmp_path / "node.db"
+    written_store(path)
+    with SqliteStore(path) as store:
+        store.commit([put("one more", b"1")])
+        assert store_problem(path) == ""
 
 
 def test_a_reader_of_no_file_is_refused(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from mutualedge.adapters.sqlite import SqliteStore
 from mutualedge.app.files import STORE_FILE, NodeFile, read_process_file
 from mutualedge.app.founding import HUB, found_consortium
 from mutualedge.app.local_processes import ERRORS_FILE
+from mutualedge.app.node_process import enterprise_server
 from mutualedge.app.options import NodeOptions
-from mutualedge.app.processes import _while_up, cause_of, enterprise_server
+from mutualedge.app.processes import cause_of, while_up
 from mutualedge.app.settings import read_options
 from mutualedge.errors import MutualEdgeError
 from mutualedge.model import DeviceId, EnterpriseId
@@ -98,7 +99,7 @@ def test_a_nats_server_that_dies_before_it_is_used_is_noticed_at_once(tmp_path: 
         login = PasswordLogin(user="node", password=told.node_password)
         connecting = connect(server.client_url, login, name=BAKERY, report=lambda *_: None)
         with pytest.raises(ExceptionGroup) as failed:
-            await _while_up(server, connecting)
+            await while_up(server, connecting)
         return cause_of(failed.value)
 
     cause = asyncio.run(main())

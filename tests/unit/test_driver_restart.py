@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from mutualedge.app.driver import Driver, Ports, Restarting
-from mutualedge.app.processes import _until_restarting
+from mutualedge.app.processes import until_restarting
 from mutualedge.errors import Unreachable
 from mutualedge.model import EnterpriseId
 from mutualedge.protocol import (
@@ -105,8 +105,8 @@ def test_a_restart_hides_no_other_end() -> None:
                 running.create_task(fail(error))
 
     restart, lost = Restarting("trust file version 2"), Unreachable("nats.server.ended", "Gone.")
-    asyncio.run(_until_restarting(serve(restart)))
+    asyncio.run(until_restarting(serve(restart)))
     with pytest.raises(ExceptionGroup) as ended:
-        asyncio.run(_until_restarting(serve(restart, lost)))
+        asyncio.run(until_restarting(serve(restart, lost)))
     assert ended.group_contains(Unreachable)
     assert not ended.group_contains(Restarting)

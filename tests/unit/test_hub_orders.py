@@ -6,7 +6,7 @@ import pytest
 from mutualedge.consortium import Hub
 from mutualedge.consortium.hub import GATHER_NS, MEMPOOL_MAX
 from mutualedge.ledger import Action, Block, Claim, Command, Countersignature, Ledger, SetLimit
-from mutualedge.model import EnterpriseId, InvocationId, LeaseId, Microcredits
+from mutualedge.model import EnterpriseId, InvocationId, LeaseId, Microcredits, format_instant
 from mutualedge.protocol import (
     BLOCKS_MAX,
     MESSAGE_BYTES_MAX,
@@ -355,3 +355,38 @@ def test_the_hub_witnesses_and_remembers() -> None:
     bench.restart()
     forked = bench.answer_to(AddCheckpoint(body=checkpoint_body(b"\1" * 32)))
     assert not isinstance(forked, CheckpointCosigned)
+
+
+def test_the_hub_shows_its_members_and_how_far_the_ledger_is_final() -> None:
+    """Blocks are final once enough members signed every one below; a restart forgets no block."""
+    bench = Bench()
+    bench.fill(2)
+    assert (bench.hub.snapshot().ledger_height, bench.hub.snapshot().final_height) == (2, 0)
+    first, second = bench.blocks().blocks
+    for signed in (second, first):
+        for name in (CANDY, FORGE):
+            word = countersignature(signed, keys_of(name).settlement)
+            bench.answer_to(SubmitCountersignatures(countersignatures=(word,)))
+        assert bench.hub.snapshot().final_height == (0 if signed is second else 2)
+    bench.restart()
+    assert bench.hub.snapshot().final_height == 2
+
+
+def test_the_hub_counts_what_it_did_and_whom_it_heard() -> None:
+    """Commands by their outcome, and when each member last asked something."""
+    bench = Bench()
+    bench.fill(1)
+    bench.code(SubmitCommands(commands=(command(2, action=claim_of_nothing()),)))
+    bench.ask(SubmitCommands(commands=(command(3),)))
+    view = bench.hub.snapshot()
+    assert (view.commands_done, view.commands_refused, view.commands_waiting) == (1, 1, 1)
+    heard = {member.enterprise: member.heard for member in view.members}
+    assert heard == {CANDY: format_instant(bench.now_ns), FORGE: None}
+    assert [member.log_size for member in view.members] == [0, 0]
+    bench.answer_to(AddCheckpoint(body=checkpoint_body(bytes(32))))
+    assert [member.log_size for member in bench.hub.snapshot().members] == [0, 1]
+
+
+def claim_of_nothing() -> Claim:
+    """Return a claim under a lease that does not exist; the contract refuses it."""
+    return Claim(lease=LeaseId("0" * 64), vouchers=(), batches=())

@@ -1,11 +1,13 @@
 """Requests over NATS: which subject reaches whom with what, and messages to bytes and back."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from mutualedge.adapters.nats import NatsClient, PasswordLogin, Report, connect, partner_subject
 from mutualedge.adapters.nats import Request as NatsRequest
+from mutualedge.app.delays import DelayRing
 from mutualedge.app.driver import Driver
 from mutualedge.app.files import NodeFile
 from mutualedge.errors import PeerError
@@ -119,15 +121,18 @@ def _parse_partner_request(raw: bytes) -> Request:
     return asked
 
 
-async def serve_devices(client: NatsClient, driver: Driver) -> None:
-    """Answer this enterprise's own devices, who speak JSON."""
+async def serve_devices(client: NatsClient, driver: Driver, answers: DelayRing) -> None:
+    """Answer this enterprise's own devices, who speak JSON; ``answers`` learns how fast."""
 
     async def answer(request: NatsRequest) -> bytes:
         try:
             reading = parse_reading(request.payload)
         except PeerError as error:
             return encode_json(Refused(code=error.code, sentence=error.sentence))
-        return encode_json(await driver.ask("device", reading))
+        began_ns = time.perf_counter_ns()
+        reply = encode_json(await driver.ask("device", reading))
+        answers.add_since(began_ns)
+        return reply
 
     await client.serve(
         DEVICE_SERVICE, answer, max_in_flight=IN_FLIGHT_MAX, timeout_s=ANSWER_TIMEOUT_S

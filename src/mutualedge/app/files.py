@@ -174,7 +174,8 @@ def _read_secret(path: Path) -> bytes:
 
 
 def _malformed(path: Path, error: Exception) -> UsageError:
-    return UsageError("app.file.malformed", f"{path}: {error}.")
+    sentence = f"{path} cannot be used ({error}); correct it, or restore it from its backup."
+    return UsageError("app.file.malformed", sentence)
 
 
 def _kind(process: type[HubFile] | type[NodeFile]) -> str:

@@ -20,7 +20,7 @@ from mutualedge.app.files import (
     write_process_file,
 )
 from mutualedge.app.measurement import runner_measurement
-from mutualedge.app.office import Office
+from mutualedge.app.office import Office, hosts_of
 from mutualedge.app.options import (
     BorrowingSettings,
     HubNetwork,
@@ -39,7 +39,6 @@ from mutualedge.identity import (
     public_key_of,
     verify_trust,
 )
-from mutualedge.identity.certificates import LOOPBACK_HOSTS
 from mutualedge.model import ZERO_DIGEST, AssuranceLevel, EnterpriseId
 from mutualedge.signing import Entropy, Envelope, SigningKey, canonical_bytes, sign_record
 
@@ -57,11 +56,6 @@ class Place:
     host: str = LOOPBACK
     leaf_port: int = 0
     office_port: int = 0
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Hosts that stand in the hub's certificate."""
-        return LOOPBACK_HOSTS if self.host in LOOPBACK_HOSTS else (self.host, *LOOPBACK_HOSTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +122,7 @@ class _Founder:
         private_key = generate_private_key(self.entropy)
         public_key = public_key_of(private_key).decode()
         certificate = self.office.certificate(
-            HUB, "hub", public_key, self.now_ns, self.founding.place.names
+            HUB, "hub", public_key, self.now_ns, hosts_of(self.founding.place.host)
         )
         return HubFile(
             trust=trust,

@@ -64,3 +64,8 @@ class Office:
             lifetime_ns=CREDENTIALS_LIFE_NS,
         )
         return certificate.decode()
+
+
+def hosts_of(host: str) -> tuple[str, ...]:
+    """Return the names that stand in the hub's certificate: its address, and this machine's."""
+    return LOOPBACK_HOSTS if host in LOOPBACK_HOSTS else (host, *LOOPBACK_HOSTS)

@@ -1,4 +1,4 @@
-"""Composition roots: a hub process and a node process, each from its folder."""
+"""What hub and node processes share: clock, notes, how they start, stop and start again."""
 
 import asyncio
 import gc
@@ -6,76 +6,27 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import msgspec
 import uvloop
 
-from mutualedge.adapters.nats import (
-    EnterpriseServer,
-    HubLink,
-    HubServer,
-    LocalUser,
-    NatsServer,
-    Nkey,
-    Role,
-    TlsFiles,
-    TokenLogin,
-    connect,
-    operator_token,
-    start_server,
-    verify_activation,
-)
+from mutualedge.adapters.nats import NatsServer, TlsFiles
 from mutualedge.adapters.sqlite import SqliteStore
-from mutualedge.adapters.tee_sim import SimulatedRoot
-from mutualedge.adapters.tls import ServerFiles, serve
-from mutualedge.app.accounts import (
-    account_key,
-    account_tokens,
-    callers,
-    hub_client_token,
-    leaf_credentials,
-    open_door,
-)
-from mutualedge.app.bus import (
-    INTAKE_USER,
-    NODE_USER,
-    NatsBus,
-    connect_node,
-    serve_devices,
-    serve_partners,
-)
-from mutualedge.app.devices import DEVICE_USER
-from mutualedge.app.driver import Driver, Ports, Restarting
-from mutualedge.app.files import STORE_FILE, HubFile, NodeFile, TlsText, read_process_file
-from mutualedge.app.office import Office
-from mutualedge.app.options import (
-    BorrowingSettings,
-    HubOptions,
-    LendingSettings,
-    NodeOptions,
-)
-from mutualedge.app.runner_link import RunnerLink
-from mutualedge.app.settings import read_options
-from mutualedge.consortium import Hub
-from mutualedge.consortium.enrolment import ACTIVATION_BUCKET, Enrolment
-from mutualedge.errors import CorruptState, MutualEdgeError, PeerError, Unreachable
-from mutualedge.functions import parse_bundle, verify_bundle
-from mutualedge.identity import HUB, Authority, Consortium, verify_trust
-from mutualedge.model import NS_PER_MS, EnterpriseId, format_instant
-from mutualedge.node import Borrowing, Lending, Node, NodeKeys, NodeSettings
-from mutualedge.protocol import Note, Order, Refused, encode_message, parse_request
-from mutualedge.signing import Entropy, SigningKey
+from mutualedge.app.bus import NatsBus
+from mutualedge.app.driver import Ports, Restarting
+from mutualedge.app.files import STORE_FILE, TlsText
+from mutualedge.app.status import Kind, StatusWriter
+from mutualedge.app.stores import open_store
+from mutualedge.errors import CorruptState, MutualEdgeError, Unreachable
+from mutualedge.model import EnterpriseId, format_instant
+from mutualedge.protocol import Note, Order
 
 T = TypeVar("T")
-
-OFFICE_PEER = "office"
-"""Whoever asks about membership over TLS; what it asks says who it is."""
 
 READY_FILE = "ready.json"
 EVENTS_FILE = "events.jsonl"
@@ -120,7 +71,8 @@ def _noter(clock_ns: Callable[[], int], notes: BinaryIO) -> Callable[[Note], Non
     return write
 
 
-def _tls(text: TlsText) -> TlsFiles:
+def tls_files(text: TlsText) -> TlsFiles:
+    """Return what one end of mutual TLS shows and trusts."""
     return TlsFiles(
         certificate_pem=text.certificate_pem.encode(),
         private_key_pem=text.private_key_pem.encode(),
@@ -128,7 +80,8 @@ def _tls(text: TlsText) -> TlsFiles:
     )
 
 
-def _binary(configured: str) -> Path | None:
+def own_binary(configured: str) -> Path | None:
+    """Return the owner's own nats-server, if one is set."""
     return Path(configured) if configured else None
 
 
@@ -139,17 +92,13 @@ def write_ready(folder: Path, client_url: str) -> None:
     temporary.replace(folder / READY_FILE)
 
 
-def _no_runner(order: Order) -> None:
-    sentence = f"The hub has no runner and gave it {type(order.order).__name__}."
-    raise AssertionError(sentence)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Site:
+class Site:
     """What a process keeps while its core is made anew: rows, clock, and where notes go."""
 
     folder: Path
     store: SqliteStore
+    status: StatusWriter
     clock_ns: Callable[[], int]
     note: Callable[[Note], None]
 
@@ -157,19 +106,39 @@ class _Site:
         """Return what a driver performs effects on."""
         return Ports(store=self.store, bus=bus, order=order, note=self.note, clock_ns=self.clock_ns)
 
+    def report(self, event: str, detail: str) -> None:
+        """Note what happens to a connection."""
+        self.note(Note(name=f"bus.{event}", fields=(("detail", detail),)))
 
-def _open_site(folder: Path, stack: AsyncExitStack, notes: BinaryIO | None = None) -> _Site:
+
+def open_site(
+    folder: Path,
+    kind: Kind,
+    name: EnterpriseId,
+    stack: AsyncExitStack,
+    notes: BinaryIO | None = None,
+) -> Site:
+    """Open a process's store and status until the stack closes.
+
+    Args:
+        folder: The process's own.
+        kind: ``hub`` or ``node``.
+        name: Whose process it is.
+        stack: Closes both.
+        notes: Where what happens is written; standard output otherwise.
+
+    Raises:
+        UsageError: Another process has the store open.
+        CorruptState: It is damaged.
+    """
     clock_ns = steady_clock()
-    store = stack.enter_context(SqliteStore(folder / STORE_FILE))
-    return _Site(
-        folder=folder,
-        store=store,
-        clock_ns=clock_ns,
-        note=_noter(clock_ns, notes or sys.stdout.buffer),
-    )
+    store = stack.enter_context(open_store(folder))
+    status = stack.enter_context(StatusWriter(folder, kind, name, clock_ns))
+    note = status.listening(_noter(clock_ns, notes or sys.stdout.buffer))
+    return Site(folder=folder, store=store, status=status, clock_ns=clock_ns, note=note)
 
 
-async def _until_restarting(serving: Awaitable[None]) -> None:
+async def until_restarting(serving: Awaitable[None]) -> None:
     """Serve until the core asks to be made anew; any other end is raised."""
     try:
         await serving
@@ -177,68 +146,16 @@ async def _until_restarting(serving: Awaitable[None]) -> None:
         pass  # it said why before it ended
 
 
-async def run_hub(folder: Path, flags: Sequence[str] = ()) -> None:
-    """Serve ledger and witness of a consortium until told to stop.
-
-    Args:
-        folder: Its own.
-        flags: Settings that win over its file.
-
-    Raises:
-        UsageError: The folder's file, store or port cannot be used.
-    """
-    told, options = read_process_file(folder, HubFile), read_options(folder, HubOptions, flags)
-    async with AsyncExitStack() as stack:
-        site = _open_site(folder, stack)
-        while True:
-            await _until_restarting(_serve_hub(site, told, options))
-
-
-async def _serve_hub(site: _Site, told: HubFile, options: HubOptions) -> None:
-    """Serve until the core asks to be made anew: then members' accounts on the bus are others."""
-    folder, note, clock_ns = site.folder, site.note, site.clock_ns
-    with _restoring(folder):
-        hub = _hub(told, site.store)
-    async with AsyncExitStack() as stack:
-        tokens = account_tokens(
-            Nkey(Role.OPERATOR, told.operator_seed),
-            hub.consortium,
-            _doors(told, hub.consortium, site.store, clock_ns()),
-            clock_ns(),
-        )
-        server = await stack.enter_async_context(
-            await start_server(
-                _hub_server(told, tokens, options, clock_ns()),
-                folder / NATS_FOLDER,
-                binary=_binary(options.network.nats_server),
-            )
-        )
-        user = Nkey(Role.USER, os.urandom(32))
-        token = hub_client_token(account_key(told.account_seed), user, clock_ns())
-        login = TokenLogin(token=token, key=user)
-        connecting = connect(server.client_url, login, name="hub", report=_reporter(note))
-        client = await stack.enter_async_context(await _while_up(server, connecting))
-        driver = Driver(hub, site.ports(NatsBus(client), _no_runner))
-        await serve_partners(client, driver, callers(hub.consortium))
-        await stack.enter_async_context(_office(folder, options, driver))
-        async with asyncio.TaskGroup() as running:
-            running.create_task(_watch_bus(server))
-            running.create_task(client.wait_closed())
-            running.create_task(driver.run())
-            settle_memory()
-            write_ready(folder, server.client_url)
-
-
-async def _while_up(server: NatsServer, connecting: Awaitable[T]) -> T:
+async def while_up(server: NatsServer, connecting: Awaitable[T]) -> T:
     """Return what connecting to our own server gives, or say at once that the server ended."""
     async with asyncio.TaskGroup() as trying:
-        watching = trying.create_task(_watch_bus(server))
+        watching = trying.create_task(watch_bus(server))
         connection = await connecting
         watching.cancel()
     return connection
 
 
-async def _watch_bus(server: NatsServer) -> None:
+async def watch_bus(server: NatsServer) -> None:
     """Wait until our own NATS server ends by itself.
 
     Raises:
@@ -249,68 +166,12 @@ async def _watch_bus(server: NatsServer) -> None:
     raise Unreachable("nats.server.ended", sentence)
 
 
-def _hub(told: HubFile, store: SqliteStore) -> Hub:
-    consortium = verify_trust(told.trust)
-    authority = Authority(
-        certificate_pem=told.tls.root_pem.encode(), private_key_pem=told.authority_key_pem.encode()
-    )
-    root = SimulatedRoot(
-        name=consortium.trust.consortium,
-        seed=told.test_root_seed,
-        certificate=consortium.trust.attestation_root,
-    )
-    return Hub(
-        consortium=consortium,
-        writer=SigningKey(told.writer_seed),
-        witness=SigningKey(told.witness_seed),
-        store=store,
-        enrolment=Enrolment(
-            issue=Office(authority, root).credentials,
-            verify_door=verify_activation,
-            release=version("mutualedge"),
-            founding=told.trust,
-            store=store,
-        ),
-    )
-
-
-def _doors(
-    told: HubFile, consortium: Consortium, store: SqliteStore, now_ns: int
-) -> dict[tuple[EnterpriseId, EnterpriseId], str]:
-    """Return everybody's leave to be called: the hub's own, of the founding, of who joined."""
-    account = account_key(told.account_seed)
-    doors = {
-        (HUB, each.enterprise): open_door(account, each.account, now_ns)
-        for each in consortium.members
-    }
-    doors |= {(each.exporter, each.importer): each.activation for each in told.doors}
-    for key, token in store.scan(ACTIVATION_BUCKET):
-        exporter, _, importer = key.partition("/")
-        doors[EnterpriseId(exporter), EnterpriseId(importer)] = token.decode()
-    return doors
-
-
-def _office(folder: Path, options: HubOptions, driver: Driver) -> AbstractAsyncContextManager[int]:
-    """Answer questions about membership, from who has no account on the bus yet."""
-
-    async def answer(question: bytes) -> bytes:
-        try:
-            request = parse_request(question)
-        except PeerError as error:
-            return encode_message(Refused(code=error.code, sentence=error.sentence))
-        return encode_message(await driver.ask(OFFICE_PEER, request))
-
-    nats = folder / NATS_FOLDER
-    files = ServerFiles(certificate=nats / "certificate.pem", private_key=nats / "private-key.pem")
-    return serve(options.network.leaf_host, options.network.office_port, files, answer)
-
-
 @contextmanager
-def _restoring(folder: Path) -> Iterator[None]:
-    """Say which store it is when one of its rows cannot be read.
+def restoring(folder: Path) -> Iterator[None]:
+    """Say which store it is when its rows cannot be read or contradict each other.
 
     Raises:
-        CorruptState: A row is not what this release writes.
+        CorruptState: They are not what this release writes.
     """
     try:
         yield
@@ -318,164 +179,11 @@ def _restoring(folder: Path) -> Iterator[None]:
         path = folder / STORE_FILE
         sentence = f"A row of {path} cannot be read ({error}); stop, and restore it from a backup."
         raise CorruptState("store.row.unreadable", sentence) from error
-
-
-def _hub_server(
-    told: HubFile, tokens: Mapping[str, str], options: HubOptions, now_ns: int
-) -> HubServer:
-    operator = Nkey(Role.OPERATOR, told.operator_seed)
-    consortium = verify_trust(told.trust).trust.consortium
-    return HubServer(
-        name=HUB,
-        operator_token=operator_token(operator, consortium=consortium, now_ns=now_ns),
-        account_tokens=tokens,
-        tls=_tls(told.tls),
-        leaf_host=options.network.leaf_host,
-        leaf_port=options.network.leaf_port,
-    )
-
-
-def _reporter(note: Callable[[Note], None]) -> Callable[[str, str], None]:
-    return lambda event, detail: note(Note(name=f"bus.{event}", fields=(("detail", detail),)))
-
-
-async def run_node(folder: Path, flags: Sequence[str] = (), notes: BinaryIO | None = None) -> None:
-    """Serve one enterprise: its devices, its partners, its runner, until told to stop.
-
-    Its NATS server stays while the core is made anew, so that its devices stay connected.
-
-    Args:
-        folder: Its own.
-        flags: Settings that win over its file.
-        notes: Where what happens is written; standard output otherwise.
-
-    Raises:
-        UsageError: The folder's file, store or port cannot be used.
-    """
-    told = read_process_file(folder, NodeFile)
-    told, options = read_process_file(folder, NodeFile), read_options(folder, NodeOptions, flags)
-    async with AsyncExitStack() as stack:
-        site = _open_site(folder, stack, notes)
-        node = _restored_node(site, told, options)
-        server = await stack.enter_async_context(
-            await start_server(
-                enterprise_server(told, options, site.clock_ns()),
-                folder / NATS_FOLDER,
-                binary=_binary(options.network.nats_server),
-            )
-        )
-        while True:
-            await _until_restarting(_serve_node(site, server, told, node))
-            node = _restored_node(site, told, options)
-
-
-def _restored_node(site: _Site, told: NodeFile, options: NodeOptions) -> Node:
-    with _restoring(site.folder):
-        return restore_node(told, options, site.store, site.clock_ns())
-
-
-async def _serve_node(site: _Site, server: NatsServer, told: NodeFile, node: Node) -> None:
-    """Serve until the core asks to be made anew; its runner believes one trust file for life."""
-    async with AsyncExitStack() as stack:
-        connecting = connect_node(told, server.client_url, _reporter(site.note))
-        connections = await _while_up(server, stack.enter_async_context(connecting))
-        link = RunnerLink(told.platform, node.consortium.envelope, site.note)
-        driver = Driver(node, site.ports(NatsBus(connections.partners), link.order))
-        await serve_partners(connections.partners, driver, callers(node.consortium))
-        await serve_devices(connections.devices, driver)
-        async with asyncio.TaskGroup() as running:
-            running.create_task(_watch_bus(server))
-            running.create_task(connections.partners.wait_closed())
-            running.create_task(connections.devices.wait_closed())
-            running.create_task(link.run(driver.post))
-            running.create_task(driver.run())
-            settle_memory()
-            write_ready(site.folder, server.client_url)
-
-
-def enterprise_server(told: NodeFile, options: NodeOptions, now_ns: int) -> EnterpriseServer:
-    """Return the server of an enterprise as its files describe it, with fresh credentials."""
-    account, user = account_key(told.account_seed), Nkey(Role.USER, os.urandom(32))
-    return EnterpriseServer(
-        name=told.enterprise,
-        node_user=LocalUser(name=NODE_USER, password=told.node_password),
-        intake_user=LocalUser(name=INTAKE_USER, password=told.intake_password),
-        device_users=(LocalUser(name=DEVICE_USER, password=told.device_password),),
-        hub=HubLink(
-            host=options.network.hub_host,
-            port=options.network.hub_port,
-            credentials=leaf_credentials(account, told.enterprise, user, now_ns),
-            tls=_tls(told.tls),
-        ),
-        client_port=options.network.client_port,
-    )
-
-
-def restore_node(told: NodeFile, options: NodeOptions, store: SqliteStore, now_ns: int) -> Node:
-    """Return an enterprise's node as its files and its store have it.
-
-    Raises:
-        MutualEdgeError: The trust file or the bundle does not verify.
-        DecodeError: A row of the store cannot be read.
-    """
-    return Node(
-        enterprise=told.enterprise,
-        consortium=verify_trust(told.trust),
-        settings=_settings(told, options),
-        keys=NodeKeys(
-            node=SigningKey(told.node_seed),
-            settlement=SigningKey(told.settlement_seed),
-            log=SigningKey(told.log_seed),
-            witness=SigningKey(told.witness_seed),
-            salt_secret=told.salt_secret,
-        ),
-        entropy=Entropy(os.urandom(32)),
-        store=store,
-        now_ns=now_ns,
-    )
-
-
-def _settings(told: NodeFile, options: NodeOptions) -> NodeSettings:
-    timing = options.timing
-    return NodeSettings(
-        function=verify_bundle(parse_bundle(told.bundle)).digest,
-        bundle=told.bundle,
-        collateral=told.collateral,
-        job_budget_ns=timing.job_budget_ms * NS_PER_MS,
-        lending=_lending(options.lending),
-        borrowing=_borrowing(options.borrowing),
-        network_ms=timing.network_ms,
-        window_calls=timing.window_calls,
-        window_ms=timing.window_ms,
-        dispute_window_ms=timing.dispute_window_ms,
-        settle_grace_ms=timing.settle_grace_ms,
-        checkpoint_every_ms=timing.checkpoint_every_ms,
-        follow_every_ms=timing.follow_every_ms,
-        request_timeout_ms=timing.request_timeout_ms,
-    )
-
-
-def _lending(lent: LendingSettings | None) -> Lending | None:
-    if lent is None:
-        return None
-    return Lending(
-        budget_ns=lent.budget_ms * NS_PER_MS,
-        period_ns=lent.period_ms * NS_PER_MS,
-        deadline_ns=lent.deadline_ms * NS_PER_MS,
-        price_microcredits=lent.price_microcredits,
-        credit_microcredits=lent.credit_microcredits,
-    )
-
-
-def _borrowing(borrowed: BorrowingSettings | None) -> Borrowing | None:
-    if borrowed is None:
-        return None
-    return Borrowing(
-        providers=borrowed.providers,
-        lease_ms=borrowed.lease_ms,
-        renew_before_ms=borrowed.renew_before_ms,
-        price_max_microcredits=borrowed.price_max_microcredits,
-    )
+    except CorruptState as error:
+        path = folder / STORE_FILE
+        if str(path) in error.sentence:
+            raise
+        raise CorruptState(error.code, f"{path}: {error.sentence}") from error
 
 
 def run_until_told(serve: Callable[[], Awaitable[None]]) -> None:
@@ -494,8 +202,10 @@ def run_until_told(serve: Callable[[], Awaitable[None]]) -> None:
         try:
             await serve()
         except asyncio.CancelledError:
-            if task.uncancel() > 0:
-                raise
+            if not task.cancelling():
+                raise  # nobody told us: a fault, which must not pass for an end in order
+            while task.uncancel() > 0:
+                continue  # told twice is told once
         except ExceptionGroup as failed:
             raise cause_of(failed) from failed
 

@@ -209,6 +209,13 @@ def _explained(
             )
 
 
+def default_folder() -> Path:
+    """Return where this user's local consortium lives (XDG base directories)."""
+    named = os.environ.get("XDG_DATA_HOME", "")
+    data = Path(named) if named.startswith("/") else Path.home() / ".local" / "share"
+    return data / "mutualedge" / "local"
+
+
 def explain_folder(folder: Path, flags: Sequence[str]) -> tuple[Setting, ...]:
     """Return every setting of the process in a folder, and where it comes from.
 

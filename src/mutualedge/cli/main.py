@@ -7,8 +7,13 @@ import typer
 from mutualedge.cli.audit import audit_app
 from mutualedge.cli.config import config_app
 from mutualedge.cli.demo import demo
+from mutualedge.cli.doctor import doctor
+from mutualedge.cli.down import down
+from mutualedge.cli.logs import logs
 from mutualedge.cli.membership import approve, init, invite, join, leave, renew
 from mutualedge.cli.serve import hub, node
+from mutualedge.cli.status import status
+from mutualedge.cli.up import up
 from mutualedge.errors import MutualEdgeError, UsageError
 
 EXIT_FAILED = 70
@@ -25,6 +30,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(demo)
+app.command()(up)
+app.command()(status)
+app.command()(logs)
+app.command()(doctor)
+app.command()(down)
 app.command()(hub)
 app.command()(node)
 app.command()(init)
@@ -40,7 +50,7 @@ app.add_typer(config_app, name="config")
 def main() -> None:
     """Run the command line; exits 0, or with the status that the command documents."""
     try:
-        status = app(standalone_mode=False)
+        ended = app(standalone_mode=False)
     except MutualEdgeError as error:
         _say(error)
         sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
@@ -53,7 +63,7 @@ def main() -> None:
         sys.exit(leaving.exit_code)
     except typer.Abort:
         sys.exit(130)
-    sys.exit(status if isinstance(status, int) else 0)
+    sys.exit(ended if isinstance(ended, int) else 0)
 
 
 def _say(error: MutualEdgeError) -> None:

@@ -15,7 +15,8 @@ Flags = Annotated[
 
 def hub(folder: Folder, flags: Flags = None) -> int:
     """Serve the consortium's ledger and witness until told to stop."""
-    from mutualedge.app.processes import run_hub, run_until_told
+    from mutualedge.app.hub_process import run_hub
+    from mutualedge.app.processes import run_until_told
 
     run_until_told(partial(run_hub, folder, flags or ()))
     return 0
@@ -23,7 +24,8 @@ def hub(folder: Folder, flags: Flags = None) -> int:
 
 def node(folder: Folder, flags: Flags = None) -> int:
     """Serve one enterprise: its devices, its partners, its runner, until told to stop."""
-    from mutualedge.app.processes import run_node, run_until_told
+    from mutualedge.app.node_process import run_node
+    from mutualedge.app.processes import run_until_told
 
     run_until_told(partial(run_node, folder, flags or ()))
     return 0

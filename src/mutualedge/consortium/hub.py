@@ -1,16 +1,18 @@
 """The consortium hub: orders ledger commands into blocks, hands them out, and witnesses logs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from mutualedge.consortium.enrolment import Enrolment
 from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET, block_row_key
+from mutualedge.consortium.views import HubSnapshot, MemberView
 from mutualedge.consortium.witness import WITNESS_BUCKET, WitnessDesk
 from mutualedge.errors import CorruptState, MutualEdgeError, PeerError
-from mutualedge.identity import Consortium
+from mutualedge.identity import Consortium, supermajority
 from mutualedge.ledger import Countersignature, Ledger
-from mutualedge.model import NS_PER_MS, NS_PER_S
+from mutualedge.model import NS_PER_MS, NS_PER_S, EnterpriseId, format_instant
 from mutualedge.protocol import (
     BLOCKS_MAX,
     Accepted,
@@ -101,6 +103,11 @@ class Hub:
         self._due_ns = self.ledger.next_due_ns()
         self._effects = Effects()
         self._validated_height = -1
+        self._heard_ns: dict[str, int | None] = {
+            each.enterprise: None for each in consortium.members
+        }
+        self._done_count = self._refused_count = 0
+        self._final_height = self._stored_final_height()
 
     @property
     def consortium(self) -> Consortium:
@@ -117,6 +124,7 @@ class Hub:
         """Return what to do about an event; writes are durable before outputs leave."""
         self._effects = Effects()
         if isinstance(event, Asked):
+            self._hear(event.peer, now_ns)
             self._answer_asked(event, now_ns)
         wake_ns = self.wake_ns
         if wake_ns is not None and now_ns >= wake_ns:
@@ -133,6 +141,10 @@ class Hub:
             self._effects.outputs.append(Restart(reason=f"trust file version {version}"))
         elif self._has_new_doors:
             self._effects.outputs.append(Restart(reason="a member renewed its credentials"))
+
+    def _hear(self, peer: str, now_ns: int) -> None:
+        if peer in self._heard_ns:
+            self._heard_ns[peer] = now_ns
 
     def _answer_asked(self, asked: Asked, now_ns: int) -> None:
         try:
@@ -206,6 +218,8 @@ class Hub:
             self.ledger.height, SignedBlock(block=execution.block, countersignatures=())
         )
         refused = sum(not outcome.is_done for outcome in execution.outcomes)
+        self._refused_count += refused
+        self._done_count += len(execution.outcomes) - refused
         self._note(
             "block.sealed", height=self.ledger.height, commands=len(commands), refused=refused
         )
@@ -257,6 +271,26 @@ class Hub:
             all_signed = (*signed.countersignatures, envelope)
             block = SignedBlock(block=signed.block, countersignatures=all_signed)
             self._keep_block(claimed.height, block)
+            self._raise_final_height()
+
+    def _raise_final_height(self) -> None:
+        while self._final_height < self.ledger.height and self._is_final(
+            self._block(self._final_height + 1)
+        ):
+            self._final_height += 1
+
+    def _is_final(self, signed: SignedBlock) -> bool:
+        """Tell whether enough members countersigned; only verified signatures are kept, once."""
+        needed = supermajority(len(self._consortium.members))
+        return len(signed.countersignatures) >= needed
+
+    def _stored_final_height(self) -> int:
+        height = 0
+        for _, value in self._store.scan(BLOCK_BUCKET):
+            if not self._is_final(msgspec.msgpack.decode(value, type=SignedBlock)):
+                break
+            height += 1
+        return height
 
     def _cosign(self, body: str, now_ns: int) -> Reply:
         reply, rows = self._witness.answer(body, now_ns // NS_PER_S)
@@ -272,6 +306,34 @@ class Hub:
 
     def _note(self, name: str, **fields: str | int) -> None:
         self._effects.outputs.append(Note(name=name, fields=tuple(fields.items())))
+
+    def snapshot(self) -> HubSnapshot:
+        """Return what an operator may see; nothing else of the hub is shown anywhere."""
+        trust = self._consortium.trust
+        log_sizes = {each.origin: each.size for each in self._witness.snapshot()}
+        return HubSnapshot(
+            consortium=trust.consortium,
+            trust_version=trust.version,
+            assurance=trust.assurance,
+            ledger_height=self.ledger.height,
+            final_height=self._final_height,
+            commands_waiting=sum(len(waiting.commands) for waiting in self._mempool),
+            commands_done=self._done_count,
+            commands_refused=self._refused_count,
+            members=tuple(
+                self._member_view(member.enterprise, log_sizes)
+                for member in self._consortium.members
+            ),
+        )
+
+    def _member_view(self, name: EnterpriseId, log_sizes: Mapping[str, int]) -> MemberView:
+        heard_ns = self._heard_ns[name]
+        return MemberView(
+            enterprise=name,
+            heard=None if heard_ns is None else format_instant(heard_ns),
+            balance_microcredits=self.ledger.balance(name).balance_microcredits,
+            log_size=log_sizes.get(self._consortium.log_origin(name), 0),
+        )
 
     def validate(self) -> None:
         """Assert the ledger's invariants, once a block."""

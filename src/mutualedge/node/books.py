@@ -10,13 +10,14 @@ from mutualedge.errors import PeerError, RefusedByPolicy
 from mutualedge.ledger import Action, AdoptTrust, Command, Lease, Ledger, Outcome
 from mutualedge.model import NS_PER_MS, InvocationId
 from mutualedge.node.leases import HeldLease
-from mutualedge.node.station import HUB, Station
+from mutualedge.node.station import HUB, OnReply, Station
 from mutualedge.protocol import (
     AskBlocks,
     Blocks,
     CommandsOrdered,
     Refused,
     Reply,
+    Request,
     SignedBlock,
     StoreView,
     SubmitCommands,
@@ -61,6 +62,8 @@ class Books:
         self._is_submitting = False
         self._is_sending_singly = False
         self._validated_height = -1
+        self.hub_since_ns: int | None = None
+        """Since when the hub answers; None while it does not."""
         self.asked_ns = 0
         """When our copy last was as high as the hub said its ledger is."""
         station.after(0, self._follow)
@@ -126,7 +129,17 @@ class Books:
         self._is_submitting = True
         sent = tuple(self._outbox)[: 1 if self._is_sending_singly else SUBMIT_MAX]
         request = SubmitCommands(commands=tuple(self._outbox[each] for each in sent))
-        self._station.ask(HUB, request, partial(self._on_submitted, sent))
+        self._ask_hub(request, partial(self._on_submitted, sent))
+
+    def _ask_hub(self, request: Request, on_reply: OnReply) -> None:
+        self._station.ask(HUB, request, partial(self._heard, on_reply))
+
+    def _heard(self, on_reply: OnReply, reply: Reply | Unanswered) -> None:
+        if isinstance(reply, Unanswered):
+            self.hub_since_ns = None
+        elif self.hub_since_ns is None:
+            self.hub_since_ns = self._station.now_ns
+        on_reply(reply)
 
     def _on_submitted(self, sent: tuple[InvocationId, ...], reply: Reply | Unanswered) -> None:
         self._is_submitting = False
@@ -174,7 +187,7 @@ class Books:
         if not self._is_asking:
             self._is_asking = True
             on_reply = partial(self._on_blocks, from_height)
-            self._station.ask(HUB, AskBlocks(from_height=from_height), on_reply)
+            self._ask_hub(AskBlocks(from_height=from_height), on_reply)
 
     def _on_blocks(self, from_height: int, reply: Reply | Unanswered) -> None:
         self._is_asking = False
@@ -197,7 +210,7 @@ class Books:
         own = tuple(envelope for envelope in signed if envelope is not None)
         if own:
             request = SubmitCountersignatures(countersignatures=own)
-            self._station.ask(HUB, request, self._on_countersigned)
+            self._ask_hub(request, self._on_countersigned)
 
     def _on_countersigned(self, reply: Reply | Unanswered) -> None:
         if isinstance(reply, Refused):

@@ -243,6 +243,11 @@ class Dispatcher:
             self._station.after(release_ns - now_ns, self.dispatch)
 
     @property
+    def waiting_counts(self) -> tuple[int, int]:
+        """Jobs and errands that have not begun."""
+        return len(self._work), len(self._errands)
+
+    @property
     def running(self) -> Running | None:
         """The job the runner works on."""
         return self._processor.snapshot().running

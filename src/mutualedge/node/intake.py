@@ -12,6 +12,7 @@ from mutualedge.model import DeviceId, InvocationId
 from mutualedge.node.dispatcher import Dispatcher
 from mutualedge.node.requester import Failed, Requester, Served
 from mutualedge.node.station import Station
+from mutualedge.node.views import IntakeCounts, count_code
 from mutualedge.plan.admission import NotAdmitted
 from mutualedge.protocol import (
     ExecutedLocal,
@@ -75,17 +76,6 @@ class _Placing(msgspec.Struct, frozen=True, kw_only=True):
         return device.placing is not self or device.current != self.reading.invocation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntakeCounts:
-    """What became of the readings so far."""
-
-    local: int
-    offloaded: int
-    refused: int
-    failed: int
-    late: int
-
-
 class Intake:
     """One stream per device: readings of a device are scored in order, one batch at a time."""
 
@@ -98,17 +88,20 @@ class Intake:
         self._requester = requester
         self._devices: dict[DeviceId, _Device] = {}
         self._placings: dict[InvocationId, _Placing] = {}
-        self._counts = dict.fromkeys(("local", "offloaded", "refused", "failed", "late"), 0)
+        kinds = ("taken", "local", "offloaded", "refused", "failed", "late")
+        self._counts = dict.fromkeys(kinds, 0)
+        self._by_code: dict[str, int] = {}
         for key, value in store.scan(DEVICE_BUCKET):
             row = msgspec.msgpack.decode(value, type=DeviceRow)
             self._devices[DeviceId(key)] = _Device(state=row.state, last=row.last)
 
     def snapshot(self) -> IntakeCounts:
         """Return the counts so far."""
-        return IntakeCounts(**self._counts)
+        return IntakeCounts(**self._counts, by_code=dict(self._by_code))
 
     def take(self, ask_id: int, reading: Reading) -> None:
         """Score a batch of readings: here if it fits, else on a lease, else say why not."""
+        self._counts["taken"] += 1
         device = self._devices.get(reading.device)
         if device is None:
             if not self._has_room():
@@ -147,6 +140,7 @@ class Intake:
 
     def _refuse(self, ask_id: int, code: str, sentence: str) -> None:
         self._counts["refused"] += 1
+        count_code(self._by_code, code)
         self._station.answer(ask_id, Refused(code=code, sentence=sentence))
 
     def _place(self, ask_id: int, device: _Device, reading: Reading) -> None:
@@ -288,6 +282,7 @@ class Intake:
 
     def _fail(self, placing: _Placing, code: str, sentence: str, how: str) -> None:
         self._counts[how] += 1
+        count_code(self._by_code, code)
         self._answer_all(placing.device, Refused(code=code, sentence=sentence))
 
     def _answer_all(self, device: _Device, reply: ReadingScored | Refused) -> None:

@@ -6,8 +6,9 @@ import msgspec
 
 from mutualedge.consortium.witness import WITNESS_BUCKET, WitnessDesk
 from mutualedge.errors import CorruptState
-from mutualedge.model import NS_PER_MS, NS_PER_S, Bytes32, EnterpriseId
+from mutualedge.model import NS_PER_MS, NS_PER_S, Bytes32, EnterpriseId, Instant, format_instant
 from mutualedge.node.station import HUB, Station
+from mutualedge.node.views import CheckpointView, CosignatureView
 from mutualedge.protocol import (
     AddCheckpoint,
     CheckpointConflict,
@@ -25,6 +26,7 @@ from mutualedge.tlog import (
     Tree,
     TreeReader,
     add_checkpoint_body,
+    claimed_time_s,
     consistency_proof,
     leaf_hash,
     parse_checkpoint,
@@ -104,6 +106,7 @@ class Logbook:
             self._verify_checkpoint()
             self._restore_cosigned()
         self._witnessed: dict[EnterpriseId, int] = {}
+        self._published: Instant | None = None
         self._schedule()
 
     def _restore_cosigned(self) -> None:
@@ -122,6 +125,24 @@ class Logbook:
     def checkpoint(self) -> CheckpointRow:
         """The latest checkpoint and the cosignatures it has so far."""
         return self._checkpoint
+
+    def view(self) -> CheckpointView:
+        """Return the latest checkpoint and who vouches for it, for an operator."""
+        latest = self._checkpoint
+        lines = (
+            parse_note(with_signatures(latest.note, latest.cosignatures)) if latest.size else None
+        )
+        return CheckpointView(
+            size=latest.size,
+            at=self._published,
+            cosignatures=tuple(
+                CosignatureView(
+                    witness=each.name, at=format_instant(claimed_time_s(each) * NS_PER_S)
+                )
+                for each in (lines.signatures if lines is not None else ())
+                if each.name != self._signer.name
+            ),
+        )
 
     def append(self, body_kind: str, body: bytes, bucket: str, key: str) -> None:
         """Log a body that is written to ``bucket``/``key`` in the same transaction."""
@@ -175,6 +196,7 @@ class Logbook:
         )
         note = sign_checkpoint(checkpoint, self._signer)
         self._cosigned.clear()
+        self._published = format_instant(self._station.now_ns)
         self._keep(CheckpointRow(size=checkpoint.size, note=note, cosignatures=()))
 
     def _keep(self, checkpoint: CheckpointRow) -> None:

@@ -1,23 +1,32 @@
 """The node: every event of one enterprise comes in here, every effect goes out from here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 from mutualedge.consortium.rows import LEDGER_BUCKET
 from mutualedge.errors import MutualEdgeError, PeerError
 from mutualedge.identity import Consortium
 from mutualedge.ledger import Ledger
-from mutualedge.model import NS_PER_MS, EnterpriseId, LeaseId
+from mutualedge.model import NS_PER_MS, EnterpriseId, LeaseId, format_instant
 from mutualedge.node.books import Books
 from mutualedge.node.borrower import Borrower
 from mutualedge.node.dispatcher import Dispatcher
-from mutualedge.node.intake import Intake, IntakeCounts
+from mutualedge.node.intake import Intake
 from mutualedge.node.logbook import Logbook
 from mutualedge.node.payer import LateReplies, Payer
 from mutualedge.node.provider import Provider
 from mutualedge.node.requester import Requester
 from mutualedge.node.station import NodeKeys, NodeSettings, Station
+from mutualedge.node.views import (
+    CreditView,
+    LeaseView,
+    NodeSnapshot,
+    QueueDepths,
+    borrowed_view,
+    credit_view,
+    lent_view,
+)
 from mutualedge.plan.admission import Running
 from mutualedge.protocol import (
     Accepted,
@@ -46,25 +55,6 @@ from mutualedge.protocol import (
     Unanswered,
 )
 from mutualedge.signing import Entropy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSnapshot:
-    """What a node looks like from outside at one moment."""
-
-    enterprise: str
-    timing: str
-    is_runner_ready: bool
-    readings: IntakeCounts
-    leases_lent: int
-    leases_borrowed: int
-    sessions: int
-    log_size: int
-    cosignatures: int
-    ledger_height: int
-    final_height: int
-    outbox_size: int
-    balance_microcredits: int
 
 
 class Node:
@@ -229,24 +219,67 @@ class Node:
         self._provider.ledger_moved()
         self._borrower.ledger_moved()
 
-    def snapshot(self) -> NodeSnapshot:
-        """Return what status pages and the demo show."""
-        me = self._station.me.enterprise
+    def snapshot(self, now_ns: int | None = None) -> NodeSnapshot:
+        """Return what an operator may see; nothing else of a node is shown anywhere.
+
+        Args:
+            now_ns: Against which leases have begun or ended; the last event's time if left out.
+        """
+        me, consortium = self._station.me.enterprise, self._station.consortium
+        hub_since_ns = self._books.hub_since_ns
         return NodeSnapshot(
             enterprise=me,
+            consortium=consortium.trust.consortium,
+            trust_version=consortium.trust.version,
+            assurance=consortium.trust.assurance,
             timing=self._dispatcher.timing,
             is_runner_ready=self._dispatcher.is_ready,
             readings=self._intake.snapshot(),
-            leases_lent=len(self._provider.leases),
-            leases_borrowed=len(self._borrower.leases),
+            served=self._provider.served_count,
+            queues=self._queues(),
+            leases=self._lease_views(self._station.now_ns if now_ns is None else now_ns),
             sessions=len(self._borrower.links),
-            log_size=self._logbook.size,
-            cosignatures=len(self._logbook.checkpoint.cosignatures),
+            balance_microcredits=self._books.ledger.balance(me).balance_microcredits,
+            credit=self._credit_views(),
             ledger_height=self._books.ledger.height,
             final_height=self._books.final_height,
-            outbox_size=self._books.outbox_size,
-            balance_microcredits=self._books.ledger.balance(me).balance_microcredits,
+            log_size=self._logbook.size,
+            checkpoint=self._logbook.view(),
+            hub_since=None if hub_since_ns is None else format_instant(hub_since_ns),
         )
+
+    def _queues(self) -> QueueDepths:
+        jobs, errands = self._dispatcher.waiting_counts
+        return QueueDepths(
+            jobs=jobs,
+            errands=errands,
+            outbox=self._books.outbox_size,
+            asks=self._station.waiting_count,
+        )
+
+    def _lease_views(self, now_ns: int) -> tuple[LeaseView, ...]:
+        borrower, books = self._borrower, self._books
+        lent = (
+            lent_view(each, books.lease(each), now_ns) for each in self._provider.leases.values()
+        )
+        borrowed = (
+            borrowed_view(
+                each, books.lease(each), now_ns, is_connected=each.lease_id in borrower.links
+            )
+            for each in borrower.leases.values()
+        )
+        return (*lent, *borrowed)
+
+    def _credit_views(self) -> tuple[CreditView, ...]:
+        """Return both directions of credit with each partner: what we give, then what we get."""
+        me, position = self._station.me.enterprise, self._books.ledger.position
+        partners = [
+            member.enterprise
+            for member in self._station.consortium.members
+            if member.enterprise != me
+        ]
+        pairs = [pair for partner in partners for pair in ((me, partner), (partner, me))]
+        return tuple(credit_view(*pair, position(*pair)) for pair in pairs)
 
     @property
     def running(self) -> Running | None:

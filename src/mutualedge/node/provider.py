@@ -102,6 +102,8 @@ class Provider:
         self._reserved: dict[LeaseId, None] = {}
         self._calls: dict[LeaseId, dict[InvocationId, _CallState]] = {}
         self.leases = restore_leases(store, "lent")
+        self.served_count = 0
+        """Calls executed for partners in this life."""
         self._collector = Collector(
             station, dispatcher, logbook, books, on_signed=self._drop_replies
         )
@@ -428,6 +430,7 @@ class Provider:
                 refuse(self._station, ask_id, answer)
             return
         usage = parse_canonical(answer.usage, UsageRecord)
+        self.served_count += 1
         state.reply = answer.reply
         self.admittance.archive(session)
         self._keep(lease, usage, answer, state.session)

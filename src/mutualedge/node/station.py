@@ -189,6 +189,11 @@ class Station:
         if on_reply is not None:
             on_reply(event.reply if isinstance(event, Answered) else event)
 
+    @property
+    def waiting_count(self) -> int:
+        """Requests of ours without an answer."""
+        return len(self._waiting)
+
     def after(self, delay_ns: int, action: Callable[[], None]) -> None:
         """Run ``action`` once ``delay_ns`` have passed."""
         self._next_id += 1

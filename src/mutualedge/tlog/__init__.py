@@ -10,6 +10,7 @@ from mutualedge.tlog.checkpoints import (
 from mutualedge.tlog.cosignatures import (
     CosignatureCount,
     Cosigned,
+    claimed_time_s,
     cosign,
     count_cosignatures,
     verify_cosignature,
@@ -99,6 +100,7 @@ __all__ = [
     "WitnessedCheckpoint",
     "add_checkpoint_body",
     "bundle_path",
+    "claimed_time_s",
     "consistency_proof",
     "cosign",
     "count_cosignatures",

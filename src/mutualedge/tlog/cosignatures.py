@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from mutualedge.errors import PeerError, UsageError
 from mutualedge.signing import signature_is_valid
 from mutualedge.tlog.checkpoints import parse_checkpoint
-from mutualedge.tlog.notes import Note, NoteAlgorithm, NoteSigner, NoteVerifier, parse_note
+from mutualedge.tlog.notes import (
+    Note,
+    NoteAlgorithm,
+    NoteSignature,
+    NoteSigner,
+    NoteVerifier,
+    parse_note,
+)
 
 TIMESTAMP_S_MAX = 2**63 - 1
 """Largest POSIX time that the format allows."""
@@ -75,6 +82,11 @@ def verify_cosignature(note: Note, verifier: NoteVerifier) -> int:
         raise PeerError("tlog.cosignature.missing", sentence)
     parse_checkpoint(note.text)
     return max(_verify_timestamped(note.text, each, verifier) for each in signatures)
+
+
+def claimed_time_s(cosignature: NoteSignature) -> int:
+    """Return the POSIX time that a cosignature says, to show; ``verify_cosignature`` proves it."""
+    return int.from_bytes(cosignature.signature[:_TIMESTAMP_BYTES], "big")
 
 
 def _verify_timestamped(text: str, signature: bytes, verifier: NoteVerifier) -> int:

@@ -27,7 +27,12 @@ from mutualedge.adapters.nats.credentials import (
     partner_subject,
     verify_activation,
 )
+from mutualedge.adapters.nats.expiry import (
+    certificate_ends_ns,
+    token_ends_ns,
+)
 from mutualedge.adapters.nats.nkeys import Nkey, Role, parse_public
+from mutualedge.adapters.nats.reach import hub_problem
 from mutualedge.adapters.nats.server import NatsServer, find_binary, start_server
 from mutualedge.adapters.nats.service import Handler, Report, Service
 from mutualedge.adapters.nats.wire import Request
@@ -54,14 +59,17 @@ __all__ = [
     "TokenLogin",
     "account_token",
     "activation_token",
+    "certificate_ends_ns",
     "client_user_token",
     "connect",
     "credentials_text",
     "find_binary",
+    "hub_problem",
     "leaf_user_token",
     "operator_token",
     "parse_public",
     "partner_subject",
     "start_server",
+    "token_ends_ns",
     "verify_activation",
 ]

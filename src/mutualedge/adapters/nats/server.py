@@ -5,19 +5,15 @@ on 2.15.1 it let an expelled account go on calling, and left imports of a re-adm
 """
 
 import asyncio
-import ctypes
 import os
 import re
 import shutil
-import signal
-import sys
 import sysconfig
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mutualedge.adapters.linux import die_with_parent
 from mutualedge.adapters.nats.configuration import (
     CONFIGURATION_FILE,
     LOG_FILE,
@@ -40,10 +36,6 @@ LOG_BYTES_READ_MAX = 256 << 10
 
 OUTPUT_FILE = "nats-server.out"
 """What the server says before it opens its log, such as errors in its configuration."""
-
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-"""Loaded before any fork: a child of a threaded process must not load libraries."""
 
 _CLIENT_PORT = re.compile(r"Listening for client connections on \S+:(\d+)\s")
 _LEAF_PORT = re.compile(r"Listening for leafnode connections on \S+:(\d+)\s")
@@ -197,24 +189,13 @@ async def _spawn(executable: Path, folder: Path) -> asyncio.subprocess.Process:
             stdout=output,
             stderr=output,
             start_new_session=True,  # Ctrl-C is for us; we then stop the server in order
-            preexec_fn=_die_with(os.getpid()),
+            preexec_fn=die_with_parent(),
         )
     except OSError as error:
         sentence = f"'{executable}' could not be started: {error.strerror}."
         raise UsageError("nats.server.binary-missing", sentence) from error
     finally:
         os.close(output)
-
-
-def _die_with(parent_id: int) -> Callable[[], None] | None:
-    return None if _LIBC is None else partial(_request_death_signal, _LIBC, parent_id)
-
-
-def _request_death_signal(libc: ctypes.CDLL, parent_id: int) -> None:
-    # SIGKILL: the port is free at once for the server of the process that replaces this one.
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent_id:  # it died before the request stood
-        os._exit(1)
 
 
 async def _wait_ready(process: asyncio.subprocess.Process, folder: Path) -> str:

@@ -1,5 +1,5 @@
 """Durable rows in SQLite."""
 
-from mutualedge.adapters.sqlite.store import SqliteStore
+from mutualedge.adapters.sqlite.store import SqliteStore, store_problem
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqliteStore", "store_problem"]

@@ -20,8 +20,8 @@ from mutualedge.adapters.tee_sim.certificates import (
 )
 from mutualedge.adapters.tee_sim.signatures import raw_signature
 
-COLLATERAL_LIFE_DAYS = 30
-"""As long as Intel's own: TCB information names its successor's date 30 days ahead."""
+COLLATERAL_LIFE_DAYS = 90
+"""As long as the credentials that come with it; Intel's own lasts 30 days."""
 
 QE_SIGNER = bytes.fromhex("53" * 32)
 """Signer of the simulated quoting enclave; not the digest of any key."""
@@ -45,7 +45,7 @@ def make_collateral(
 
     Args:
         root: The test root.
-        now_ns: Time of issue; valid for 30 days from it.
+        now_ns: Time of issue; valid for ``COLLATERAL_LIFE_DAYS`` from it.
         tcb_status: What to say of every simulated machine, in Intel's words.
         advisories: Security advisories that go with the status.
         evaluation_number: ``tcbEvaluationDataNumber``; grows with each re-evaluation.

@@ -58,7 +58,7 @@ class SimulatedPlatform(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         mr_signer: Digest of the key that signed the runner.
         attestation_key: Scalar of the key that signs quotes.
         certification: The part of every quote that says who may use that key.
-        collateral: What a verifier needs beside the quote; expires after 30 days.
+        collateral: What a verifier needs beside the quote; expires after ``COLLATERAL_LIFE_DAYS``.
     """
 
     ppid: HexPlatform
@@ -117,7 +117,7 @@ class SimulatedPlatform(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 def make_platform(
     root: SimulatedRoot, ppid: str, now_ns: int, *, mr_enclave: str, mr_signer: str
 ) -> SimulatedPlatform:
-    """Return a machine that the test root vouches for, with collateral for 30 days from now.
+    """Return a machine that the test root vouches for, with collateral that is good from now on.
 
     Args:
         root: The consortium's test root.

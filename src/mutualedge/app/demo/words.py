@@ -2,18 +2,23 @@
 
 from collections.abc import Mapping
 
-WORDS: dict[str, str] = {
-    "runner.spawned": "   {who}: a runner is up; timing: {timing}",
-    "runner.failed": "   {who}: the runner could not be started: {sentence} [{code}]",
-    "peer.faulted": "   {who} caught a fault: {sentence} [{code}]",
-    "runner.ended": "   {who}: the runner ended and is started again",
-    "lease.breached": "   {who}: a partner broke a promise and signed that it did [{code}]",
-    "lease.claimed": "   {who} tells the ledger alone what a partner owes that does not answer",
-    "lease.closed_alone": "   {who} tells the ledger alone what it owes a partner",
-    "claim.contradicted": "   {who} contradicts what a partner claims",
-    "voucher.refused": "   {who}: a partner will not sign for what it got [{code}]",
-}
+from mutualedge.app.words import WORDS as EVENT_WORDS
+
+TOLD = (
+    "peer.faulted",
+    "runner.failed",
+    "runner.ended",
+    "lease.breached",
+    "lease.claimed",
+    "lease.closed_alone",
+    "claim.contradicted",
+    "voucher.refused",
+)
 """Events told as they happen; the event files have them all."""
+
+WORDS = {event: f"   {EVENT_WORDS[event]}" for event in TOLD} | {
+    "runner.spawned": "   {who}: a runner is up; timing: {timing}"
+}
 
 REASONS: dict[str, str] = {
     "booking.job.deadline": "no room at home, no free place at a partner before the deadline",

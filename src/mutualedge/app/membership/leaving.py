@@ -19,8 +19,9 @@ from mutualedge.app.membership.site import (
     member_site,
     verify_done,
 )
+from mutualedge.app.node_process import run_node
 from mutualedge.app.options import write_settings
-from mutualedge.app.processes import EVENTS_FILE, cause_of, run_node
+from mutualedge.app.processes import EVENTS_FILE, cause_of
 from mutualedge.consortium.rows import LEDGER_BUCKET, block_write, state_writes
 from mutualedge.errors import Unreachable
 from mutualedge.identity import verify_trust, without_member

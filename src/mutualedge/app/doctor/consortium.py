@@ -1,0 +1,150 @@
+"""Finds out how a consortium's folder stands: keys, ports, dates, trust, stores, processes."""
+
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from mutualedge.adapters.nats import (
+    certificate_ends_ns,
+    hub_problem,
+    token_ends_ns,
+)
+from mutualedge.adapters.sqlite import SqliteStore, store_problem
+from mutualedge.app.doctor.facts import (
+    Expiry,
+    OpenPath,
+    Port,
+    ProcessFact,
+    Reach,
+    StoreCheck,
+    Trust,
+)
+from mutualedge.app.files import (
+    PROCESS_FILE,
+    STORE_FILE,
+    HubFile,
+    NodeFile,
+    TlsText,
+    read_any_process_file,
+)
+from mutualedge.app.founding import OFFLINE_KEY_FILE
+from mutualedge.app.hub_process import doors
+from mutualedge.app.measurement import runner_measurement
+from mutualedge.app.options import HubNetwork, HubOptions, NodeNetwork, NodeOptions
+from mutualedge.app.queries import ProcessState, ProcessView
+from mutualedge.app.settings import read_options
+from mutualedge.app.status_text import concerns
+from mutualedge.errors import MutualEdgeError
+from mutualedge.identity import verify_trust
+from mutualedge.signing import Envelope
+
+LOOPBACK = "127.0.0.1"
+CONNECT_TIMEOUT_S = 0.5
+SECRETS = (PROCESS_FILE, OFFLINE_KEY_FILE)
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+Told = HubFile | NodeFile
+Options = HubOptions | NodeOptions
+
+
+def open_paths(folder: Path, own_folders: list[Path]) -> list[OpenPath]:
+    """Return the folders of processes and the files with keys that others may enter or read."""
+    secrets = [where / name for where in (folder, *own_folders) for name in SECRETS]
+    modes = [
+        (path, stat.S_IMODE(path.stat().st_mode))
+        for path in (*own_folders, *secrets)
+        if path.exists()
+    ]
+    return [OpenPath(path=str(path), mode=mode) for path, mode in modes if mode & OTHERS]
+
+
+def founded_ns(own_folders: list[Path]) -> int:
+    """Return when the oldest file that founding wrote was written."""
+    return min((own / PROCESS_FILE).stat().st_mtime_ns for own in own_folders)
+
+
+def read_told(own: Path) -> tuple[Told, Options]:
+    """Return what a process is told, and what its operator chose.
+
+    Raises:
+        UsageError: One of its files cannot be used.
+    """
+    told = read_any_process_file(own)
+    if isinstance(told, HubFile):
+        return told, read_options(own, HubOptions)
+    return told, read_options(own, NodeOptions)
+
+
+def port_of(options: Options, process: ProcessView) -> Port | None:
+    """Return the port that others know a process by; None if any will do, or it is starting."""
+    network = options.network
+    number = network.leaf_port if isinstance(network, HubNetwork) else network.client_port
+    if not number or process.state is ProcessState.STARTING:
+        return None
+    is_up = process.state in {ProcessState.RUNNING, ProcessState.STALE}
+    return Port(of=process.name, number=number, is_taken=_answers(number), is_owner_up=is_up)
+
+
+def _answers(number: int) -> bool:
+    try:
+        with socket.create_connection((LOOPBACK, number), timeout=CONNECT_TIMEOUT_S):
+            return True
+    except OSError:
+        return False
+
+
+def expiries(name: str, own: Path, told: Told) -> Iterator[Expiry]:
+    """Yield what of a process is valid for a time, and no start of it makes anew.
+
+    Raises:
+        UsageError: A certificate or token cannot be read.
+    """
+    if isinstance(told, NodeFile):
+        yield _certificate(name, told.tls)
+        return
+    with _hub_store(own) as store:
+        tokens = doors(told, store)
+    for exporter in sorted({each for each, _ in tokens}):
+        ends = [token_ends_ns(token) for (each, _), token in tokens.items() if each == exporter]
+        dated = [ends_ns for ends_ns in ends if ends_ns is not None]
+        if dated:
+            yield Expiry(of=exporter, what="leave to be called", ends_ns=min(dated))
+
+
+def _hub_store(own: Path) -> SqliteStore:
+    return SqliteStore(own / STORE_FILE, read_only=True)
+
+
+def _certificate(name: str, tls: TlsText) -> Expiry:
+    ends_ns = certificate_ends_ns(tls.certificate_pem.encode())
+    return Expiry(of=name, what="certificate", ends_ns=ends_ns)
+
+
+def trust_of(name: str, trust: Envelope) -> Trust:
+    """Return whether a trust file verifies and names the runner's code installed here."""
+    try:
+        told = verify_trust(trust).trust
+    except MutualEdgeError as error:
+        return Trust(of=name, version=0, problem=error.sentence, knows_this_code=False)
+    is_known = runner_measurement() in told.runner_measurements
+    return Trust(of=name, version=told.version, problem="", knows_this_code=is_known)
+
+
+def store_of(name: str, own: Path) -> StoreCheck:
+    """Return what SQLite says of a process's store; one that was never opened is sound."""
+    path = own / STORE_FILE
+    problem = store_problem(path) if path.exists() else ""
+    return StoreCheck(of=name, path=str(path), problem=problem)
+
+
+def reach_of(name: str, told: NodeFile, network: NodeNetwork) -> Reach:
+    """Return whether a node's way to the hub works."""
+    problem = hub_problem(network.hub_host, network.hub_port, told.tls.root_pem)
+    return Reach(of=name, address=f"{network.hub_host}:{network.hub_port}", problem=problem)
+
+
+def process_of(process: ProcessView) -> ProcessFact:
+    """Return how a process is."""
+    told = tuple(concern.removeprefix(f"{process.name}: ") for concern in concerns(process))
+    return ProcessFact(of=process.name, state=process.state, concerns=told)

@@ -1,0 +1,22 @@
+"""``mutualedge up``: a local consortium, founded if need be, and kept running."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def up(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of the consortium; your own local one if left out."),
+    ] = None,
+    *,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Supervise here until told to stop (systemd).")
+    ] = False,
+) -> int:
+    """Keep a consortium running: exit 0 all answer, 3 something does not."""
+    from mutualedge.app.switch import bring_up
+
+    return bring_up(folder, foreground=foreground)
