@@ -247,7 +247,7 @@ def test_a_process_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_process_file_is_named(tmp_path: Path) -> None:
     """An empty folder is not a node."""
-    start_refused(tmp_path, status=64, code="app.file.unreadable")
+    start_refused(tmp_path, status=64, code="app.file.missing")
 
 
 def test_a_process_file_of_another_kind_is_refused(tmp_path: Path) -> None:

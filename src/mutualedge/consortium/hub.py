@@ -104,7 +104,7 @@ class Hub:
         self._effects = Effects()
         self._validated_height = -1
         self._heard_ns: dict[str, int | None] = {
-            each.enterprise: None for each in consortium.members
+            each.enterprise: None for each in self._consortium.members
         }
         self._done_count = self._refused_count = 0
         self._final_height = self._stored_final_height()
@@ -275,19 +275,19 @@ class Hub:
 
     def _raise_final_height(self) -> None:
         while self._final_height < self.ledger.height and self._is_final(
-            self._block(self._final_height + 1)
+            self._final_height + 1, self._block(self._final_height + 1)
         ):
             self._final_height += 1
 
-    def _is_final(self, signed: SignedBlock) -> bool:
+    def _is_final(self, height: int, signed: SignedBlock) -> bool:
         """Tell whether enough members countersigned; only verified signatures are kept, once."""
-        needed = supermajority(len(self._consortium.members))
+        needed = supermajority(len(self.ledger.consortium_at(height).members))
         return len(signed.countersignatures) >= needed
 
     def _stored_final_height(self) -> int:
         height = 0
         for _, value in self._store.scan(BLOCK_BUCKET):
-            if not self._is_final(msgspec.msgpack.decode(value, type=SignedBlock)):
+            if not self._is_final(height + 1, msgspec.msgpack.decode(value, type=SignedBlock)):
                 break
             height += 1
         return height
