@@ -149,6 +149,18 @@ async def join(site: Site) -> str:
     return await site.ended(joining)
 
 
+def is_witnessed(plant: Plant) -> bool:
+    """Tell whether the hub cosigned all of the bakery's log; there is nobody else left to."""
+    with plant.store(BAKERY) as store:
+        last = store.last_key("entry")
+    sizes = [
+        int(each["size"])
+        for each in plant.notes(BAKERY, "checkpoint.cosigned")
+        if each["witness"] == HUB
+    ]
+    return last is None or int(last) + 1 in sizes
+
+
 def settle_quickly(plant: Plant) -> None:
     """Give the harbour the bakery's rhythms; what it joined with is meant for months."""
     bakery = plant.options(BAKERY)
@@ -181,6 +193,7 @@ def test_an_enterprise_joins_works_and_leaves(
             assert "has left" in await site.done(HARBOUR, "leave", plant.own(HARBOUR))
             last = await plant.wait_note(BAKERY, "trust.adopted", beyond=1, timeout_s=PATIENCE_S)
             assert last["version"] == 3
+            await plant.until(lambda: is_witnessed(plant), PATIENCE_S)
             await plant.stop_all()
             bundle = plant.folder / "bundle.jsonl"
             export_bundle([plant.own(BAKERY), plant.own(HARBOUR)], bundle)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from mutualedge.audit import TrustItem, render_text, verify_bundle
+from mutualedge.audit import CheckpointItem, TrustItem, render_text, verify_bundle
 from mutualedge.ledger import AdoptTrust, Block
 from mutualedge.model import Digest
 from mutualedge.signing import Envelope, parse_canonical, sign_record
@@ -63,6 +63,24 @@ def test_who_left_stays_provable() -> None:
     assert report.status == "proved", report.findings
     assert report.counts.ledger_sum_microcredits == 0
     assert report.counts.settled_microcredits > 0
+
+
+def test_who_stays_alone_needs_the_hubs_cosignature_only() -> None:
+    """Where no partner is left nobody but the hub can cosign; that one must."""
+    report = _alone(by_hub=True).verify()
+    assert report.status == "proved", report.findings
+    assert "the hub" in only(_alone(by_hub=False).verify(), "missing.cosignature").sentence
+
+
+def _alone(*, by_hub: bool) -> Scenario:
+    """Return a consortium that all but Bolt left, whose log nobody else cosigned since."""
+    scenario = settled()
+    scenario.adopt(BOLT)
+    scenario.order()
+    scenario.items = [each for each in scenario.items if not isinstance(each, CheckpointItem)]
+    scenario.publish(ACME)
+    scenario.publish(BOLT, witnesses=(), by_hub=by_hub)
+    return scenario
 
 
 def test_any_version_known_from_elsewhere_pins_the_others() -> None:

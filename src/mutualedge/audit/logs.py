@@ -193,9 +193,10 @@ class LogJudge:
             return
         last = [each for each in sightings if each.size == sightings[-1].size]
         names = [witness for each in last for witness, _ in each.cosigned]
-        partners = [name for name in names if name not in {HUB, log.owner}]
-        if not partners or HUB not in names:
-            absent = "the hub" if partners else "any partner"
+        has_partner = any(name not in {HUB, log.owner} for name in names)
+        is_alone = {each.enterprise for each in self._consortium.members} == {log.owner}
+        if HUB not in names or not (has_partner or is_alone):
+            absent = "the hub" if has_partner or is_alone else "any partner"
             sentence = f"The last checkpoint, size {last[0].size}, lacks a cosignature of {absent}."
             self._add("missing.cosignature", sentence, log, _SIGNED, line=last[0].line)
 
