@@ -51,6 +51,10 @@ class Network:
         self._schedule.after(self._schedule.random.randint(60, 1800) * NS_PER_S, self._heal)
 
     def _heal(self) -> None:
+        """Let all talk again; a cut that nobody noticed lasts on, until one was noticed today."""
+        if not (self._schedule.counts["cut off"] or self._schedule.calm):
+            self._schedule.after(60 * NS_PER_S, self._heal)
+            return
         self._cut = frozenset()
 
     def send(self, sender: Process, ask: Ask) -> None:
