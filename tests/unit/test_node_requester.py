@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from mutualedge.model import NS_PER_MS, Microcredits
+from mutualedge.model import NS_PER_MS, EnterpriseId, Microcredits
 from mutualedge.node.requester import SENDS_MAX
 from mutualedge.protocol import (
     AskOffer,
@@ -32,6 +32,8 @@ from tests.unit.node_world import (
     reading_of,
     sealed_call,
 )
+
+HARBOUR = EnterpriseId("harbour")
 
 JOB_MS = 5
 """Candy's own job budget."""
@@ -128,6 +130,51 @@ def test_a_call_is_repeated_a_few_times_only() -> None:
         world.settle()
     assert len(world.candy.asked(Call)) == SENDS_MAX
     assert code_of(world.candy.replies[ask_id]) == "test.timeout"
+
+
+def silenced_world() -> World:
+    """Return a world in which forge said nothing to a call, and still holds its tongue."""
+    world = open_world()
+    world.holding = (Call,)
+    world.candy.ask(reading_of(1))
+    world.settle()
+    while world.held:
+        world.time_out(*world.held.pop())
+        world.settle()
+    return world
+
+
+def test_a_silent_partner_gets_one_call_at_a_time() -> None:
+    """Until it is heard again nobody else waits for it; then all is as before."""
+    world = silenced_world()
+    patient_ms = REMAINING_MS + 10 * PERIOD_MS
+    probe, other = (
+        world.candy.ask(reading_of(number, device, remaining_ms=patient_ms))
+        for number, device in ((2, "b"), (3, "c"))
+    )
+    world.settle()
+    assert code_of(world.candy.replies[other]) == "market.partner.silent"
+    world.holding = ()
+    world.deliver(*world.held.pop())
+    world.run(PERIOD_MS)
+    assert code_of(world.candy.replies[probe]) == ""
+    again = [
+        world.candy.ask(reading_of(number, device, remaining_ms=patient_ms))
+        for number, device in ((4, "d"), (5, "e"))
+    ]
+    world.run(patient_ms)
+    assert [code_of(world.candy.replies[each]) for each in again] == ["", ""]
+
+
+def test_a_silent_partner_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has another partner asks that one first."""
+    world = silenced_world()
+    borrower, requester = world.candy.node._borrower, world.candy.node._requester
+    ((lease, link),) = borrower.ready()
+    terms = msgspec.structs.replace(lease.terms, provider=HARBOUR)
+    pairs = [(lease, link), (replace(lease, terms=terms), link)]
+    monkeypatch.setattr(borrower, "ready", lambda: iter(pairs))
+    assert [each.terms.provider for each, _ in requester._hopeful()] == [HARBOUR, FORGE]
 
 
 def test_a_call_is_not_repeated_after_its_deadline() -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from mutualedge.errors import MutualEdgeError, PeerError
 from mutualedge.meter import verify_terms
-from mutualedge.model import InvocationId, KeyId, LeaseId, Nanoseconds
+from mutualedge.model import EnterpriseId, InvocationId, KeyId, LeaseId, Nanoseconds
 from mutualedge.node.borrower import Borrower
 from mutualedge.node.leases import HeldLease, MeteredCall
 from mutualedge.node.links import Link
@@ -64,6 +64,7 @@ class Requester:
         self._station = station
         self._borrower = borrower
         self._callings: dict[InvocationId, _Calling] = {}
+        self._silent: dict[EnterpriseId, None] = {}
 
     def call(
         self, invocation: InvocationId, request: bytes, deadline_ns: int, on_result: OnResult
@@ -77,7 +78,10 @@ class Requester:
             sentence = "Another device asks under the same invocation; draw a new one for each."
             return Failed(code="market.call.in-flight", sentence=sentence)
         reason = Failed(code="market.lease.none", sentence="No lease is open; borrow one first.")
-        for lease, link in self._borrower.ready():
+        for lease, link in self._hopeful():
+            if self._is_probed(lease.terms.provider):
+                reason = _silent_partner(lease.terms.provider)
+                continue
             if self._borrower.awaits_other(lease.lease_id, invocation, request):
                 sentence = "The invocation was sent with other content; draw a new one for each."
                 return Failed(code="market.call.reused", sentence=sentence)
@@ -99,6 +103,18 @@ class Requester:
                 return None
             reason = Failed(code=booked.code, sentence=booked.sentence)
         return reason
+
+    def _hopeful(self) -> list[tuple[HeldLease, Link]]:
+        """Return the leases that can take a call, those of partners who last said nothing last."""
+        return sorted(
+            self._borrower.ready(), key=lambda each: each[0].terms.provider in self._silent
+        )
+
+    def _is_probed(self, provider: EnterpriseId) -> bool:
+        """Tell whether a partner said nothing to its last call, and one more is on its way."""
+        return provider in self._silent and any(
+            calling.lease.terms.provider == provider for calling in self._callings.values()
+        )
 
     def _send(self, calling: _Calling) -> None:
         calling.tries += 1
@@ -123,6 +139,8 @@ class Requester:
         return remaining_ns - budget_ns if 2 * budget_ns <= remaining_ns else remaining_ns
 
     def _on_reply(self, calling: _Calling, reply: Reply | Unanswered) -> None:
+        if not isinstance(reply, Unanswered):
+            self._silent.pop(calling.lease.terms.provider, None)
         if self._callings.get(calling.invocation) is not calling:
             return  # its result came late, with a request for a voucher
         match reply:
@@ -132,6 +150,7 @@ class Requester:
                 if calling.tries < SENDS_MAX and self._station.now_ns < calling.deadline_ns:
                     self._send(calling)
                 else:
+                    self._silent[calling.lease.terms.provider] = None
                     self._end(calling, Failed(code=code, sentence=sentence))
             case Refused(code=code, sentence=sentence, breach=breach):
                 self._on_refused(calling, code, breach is not None)
@@ -208,3 +227,11 @@ class Requester:
             return invocation, served
         self._end(calling, served)
         return None
+
+
+def _silent_partner(provider: EnterpriseId) -> Failed:
+    sentence = (
+        f"'{provider}' did not answer the last call; one more is on its way to see whether it is "
+        "back."
+    )
+    return Failed(code="market.partner.silent", sentence=sentence)
