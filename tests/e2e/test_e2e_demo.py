@@ -109,7 +109,11 @@ def test_the_export_command_makes_the_same_proof(demo: KeptDemo, tmp_path: Path)
     """Whoever holds the folders can export again; only the instant of export differs."""
     again = tmp_path / "again.jsonl"
     folders = [f"--from={demo.folder / name}" for name in TRADES]
-    assert mutualedge("audit", "export", again, *folders).status == 0
+    exported = mutualedge("audit", "export", again, *folders, "--json")
+    assert msgspec.json.decode(exported.out) == {
+        "bundle": str(again),
+        "bytes": again.stat().st_size,
+    }
     assert again.read_bytes().splitlines()[1:] == demo.bundle.read_bytes().splitlines()[1:]
 
 

@@ -7,9 +7,9 @@ from mutualedge.adapters.nats import NatsClient, PasswordLogin, connect
 from mutualedge.app.bus import DEVICE_SERVICE
 from mutualedge.app.devices import DEVICE_USER, new_invocation
 from mutualedge.app.processes import EVENTS_FILE
-from mutualedge.errors import MutualEdgeError
+from mutualedge.errors import MutualEdgeError, RefusedByPolicy
 from mutualedge.model import NS_PER_S, DeviceId, Nanoseconds
-from mutualedge.protocol import Reading, ReadingScored, Refused, encode_json, parse_json_reply
+from mutualedge.protocol import Reading, ReadingScored, encode_json, parse_json_reply
 from tests.e2e.command_line import mutualedge
 from tests.e2e.conftest import KeptDemo
 from tests.e2e.plant import BAKERY, HARBOUR, Plant, plant, start_all
@@ -25,14 +25,13 @@ LONG_S = 3.0
 FALSE_PROMISES = (b"enforced", b"guarantee", b"real-time", b"confidential")
 
 
-async def ask(bus: NatsClient, deadline_s: float, *, guaranteed: bool = False) -> bytes:
+async def ask(bus: NatsClient, deadline_s: float) -> bytes:
     """Return what the node says about one reading, as it stands on the wire."""
     reading = Reading(
         device=DeviceId("oven-1"),
         invocation=new_invocation(),
         readings=(41.7,),
         remaining_ns=Nanoseconds(round(deadline_s * NS_PER_S)),
-        guaranteed=guaranteed,
     )
     return await bus.request(DEVICE_SERVICE, encode_json(reading), deadline_s + 2)
 
@@ -87,18 +86,19 @@ def assert_says(raw: bytes, *, assurance: str, timing: str) -> None:
 def test_a_guarantee_is_never_borrowed(tmp_path: Path) -> None:
     """Guaranteed work that has no room at home is refused, not sent where it may be late."""
 
-    async def main() -> Refused:
+    async def main() -> str:
         async with plant(tmp_path / "trial", lease_ms=30_000) as founded:
             founded.fill(BAKERY)
             await start_all(founded)
-            async with await device_bus(founded) as bus:
+            async with await device_bus(founded) as bus, await founded.connect_device() as device:
                 await wait_placed(bus, SHORT_S, HARBOUR)
-                reply = parse_json_reply(await ask(bus, SHORT_S, guaranteed=True))
-                assert isinstance(reply, Refused)
-                return reply
+                with pytest.raises(RefusedByPolicy) as refused:
+                    await device.score(
+                        DeviceId("oven-2"), [41.7], deadline_s=SHORT_S, guaranteed=True
+                    )
+                return refused.value.code
 
-    refused = asyncio.run(main())
-    assert refused.code in {"node.timing.best-effort", "admission.guarantee.no-compensation"}
+    assert asyncio.run(main()) in {"node.timing.best-effort", "admission.guarantee.no-compensation"}
 
 
 def test_the_rehearsal_states_its_assurance(demo: KeptDemo) -> None:

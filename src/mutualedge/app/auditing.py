@@ -44,6 +44,13 @@ def export_bundle(folders: Sequence[Path], bundle: Path) -> int:
     return bundle.stat().st_size
 
 
+def export_text(bundle: Path, size_bytes: int, *, as_json: bool) -> str:
+    """Return what was written, for a person or as one JSON object."""
+    if as_json:
+        return msgspec.json.encode({"bundle": str(bundle), "bytes": size_bytes}).decode()
+    return f"{bundle}: {size_bytes} bytes"
+
+
 def verify_file(bundle: Path) -> Report:
     """Return what the auditor says about a bundle.
 

@@ -39,6 +39,7 @@ class DeviceClient:
         *,
         deadline_s: float,
         invocation: InvocationId | None = None,
+        guaranteed: bool = False,
     ) -> ReadingScored:
         """Return a score and a flag for each reading, wherever they were computed.
 
@@ -47,6 +48,7 @@ class DeviceClient:
             readings: Consecutive values, at most ``protocol.READINGS_MAX``.
             deadline_s: How long the result is of use.
             invocation: Of a repeat, what it repeats: the same question has one answer.
+            guaranteed: Rather be refused than placed where the deadline may be missed.
 
         Raises:
             RefusedByPolicy: The node says no, with its reason.
@@ -57,6 +59,7 @@ class DeviceClient:
             invocation=invocation or new_invocation(),
             readings=tuple(readings),
             remaining_ns=Nanoseconds(round(deadline_s * NS_PER_S)),
+            guaranteed=guaranteed,
         )
         raw = await self._client.request(DEVICE_SERVICE, encode_json(reading), deadline_s + GRACE_S)
         reply = parse_json_reply(raw)

@@ -12,11 +12,14 @@ audit_app = typer.Typer(help="Export what happened, and prove it offline.", no_a
 def export(
     bundle: Annotated[Path, typer.Argument(help="File to write.")],
     folder: Annotated[list[Path], typer.Option("--from", help="Node folder; repeat for each.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
     """Write one bundle from the stores of the enterprises that contribute."""
-    from mutualedge.app.auditing import export_bundle
+    from mutualedge.app.auditing import export_bundle, export_text
 
-    typer.echo(f"{bundle}: {export_bundle(folder, bundle)} bytes")
+    size_bytes = export_bundle(folder, bundle)
+    typer.echo(export_text(bundle, size_bytes, as_json=as_json))
     return 0
 
 
