@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from time import monotonic
 
-from benchmarks import anomaly, footprint, ledger, offload, session, status, tlog
+from benchmarks import anomaly, footprint, ledger, offload, session, status, timing, tlog
 from benchmarks.adopted import run_admission, run_audit
 from benchmarks.lines import Metric, save
 
@@ -22,6 +22,7 @@ CAPABILITIES: dict[str, Callable[[], list[Metric]]] = {
     "audit": run_audit,
     "anomaly": anomaly.run,
     "status": status.run,
+    "timing": timing.run,
 }
 
 EXIT_USAGE = 64
