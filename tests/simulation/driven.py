@@ -76,7 +76,8 @@ class DrivenProcess(Process):
         self._is_doomed = False
 
     def start(self) -> None:
-        core = self.core = self._boot(self.store, self._schedule.now_ns)
+        self._ahead_ns = self.ahead_ns
+        core = self.core = self._boot(self.store, self.now_ns)
         self.life += 1
         self._is_doomed = False
         ports = Ports(
@@ -88,7 +89,7 @@ class DrivenProcess(Process):
             self.on_start()
 
     def _clock_ns(self) -> int:
-        return self._schedule.now_ns
+        return self.now_ns
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(coroutine)
@@ -187,4 +188,4 @@ class DrivenProcess(Process):
     def _noted(self, note: Note) -> None:
         if self._is_doomed:
             raise Struck
-        self._schedule.counts.add(note.name)
+        self.count(note)

@@ -77,9 +77,18 @@ class Process:
         self.order: Callable[[Order], None] = lambda _: None
         self.on_start: Callable[[], None] = lambda: None
         self.on_crash: Callable[[], None] = lambda: None
+        self.ahead_ns = 0
+        """By how much its clock is ahead of the world's in its next life."""
+        self._ahead_ns = 0
+
+    @property
+    def now_ns(self) -> int:
+        """The time by its own clock, which never steps while it lives."""
+        return self._schedule.now_ns + self._ahead_ns
 
     def start(self) -> None:
-        self.core = self._boot(self.store, self._schedule.now_ns)
+        self._ahead_ns = self.ahead_ns
+        self.core = self._boot(self.store, self.now_ns)
         self.bend(self.core)
         self.life += 1
         self._wake_ns = None
@@ -117,7 +126,7 @@ class Process:
     def handle(self, event: Event) -> None:
         assert self.core is not None, "only a running process handles events"
         core = self.core
-        effects = core.handle(event, self._schedule.now_ns)
+        effects = core.handle(event, self.now_ns)
         core.validate()
         self._schedule.trace(f"{self.name} {type(event).__name__} {len(effects.writes)}")
         self._perform(effects)
@@ -168,10 +177,17 @@ class Process:
             case Order():
                 self.order(output)
             case Note():
-                self._schedule.counts.add(output.name)
+                self.count(output)
                 self.notes.append(output)
             case Restart():
                 self.restart()
+
+    def count(self, note: Note) -> None:
+        """Count a note, by what it is about if a peer was at fault."""
+        fields = dict(note.fields)
+        self._schedule.counts.add(note.name)
+        if note.name == "peer.faulted":
+            self._schedule.counts.add(str(fields["code"]))
 
     def restart(self) -> None:
         """Be made anew, as the core asked: at once, and otherwise as after a crash."""
@@ -184,7 +200,7 @@ class Process:
         if wake_ns is not None and (self._wake_ns is None or wake_ns < self._wake_ns):
             self._wake_ns = wake_ns
             life = self.life
-            self._schedule.at(wake_ns, lambda: self._fire(life, wake_ns))
+            self._schedule.at(wake_ns - self._ahead_ns, lambda: self._fire(life, wake_ns))
 
     def _fire(self, life: int, wake_ns: int) -> None:
         if self.core is None or self.life != life or self._wake_ns != wake_ns:

@@ -119,7 +119,7 @@ class Truth:
         assert isinstance(process.core, Node)
         running = process.core.running
         assert running is not None, f"{name} executes a job it did not start"
-        late_ns = self._schedule.now_ns - running.job.deadline_ns
+        late_ns = process.now_ns - running.job.deadline_ns
         assert late_ns <= 0, f"{name} finished an admitted job {late_ns} ns late"
 
     def _billed(self, executed: Executed) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 from mutualedge.app.export import bundle_lines, export_part
@@ -54,6 +55,19 @@ REPEATED_MAX = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStep:
+    """A process dies at this hour and comes back with a clock that is wrong by so much.
+
+    Without ``ahead_hours`` its clock is right; without ``down_hours`` it is back in a second.
+    """
+
+    who: str
+    at_hour: float
+    ahead_hours: float = 0
+    down_hours: float = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What one run simulates."""
 
@@ -65,6 +79,7 @@ class Plan:
     readings_a_day: int = READINGS_A_DAY
     credit_microcredits: int = CREDIT_MICROCREDITS
     change: Literal["join", "leave"] | None = None
+    steps: tuple[ClockStep, ...] = ()
     is_driven: bool = False
     """Whether the product's driver performs the effects; slower, and nobody lies then."""
 
@@ -164,7 +179,8 @@ class World:
         self.schedule.counts.add("left")
 
     def _boot_node(self, name: str, store: MemoryStore, now_ns: int) -> Node:
-        entropy = Entropy(seed_of(str(self.plan.seed), name, str(now_ns)))
+        life = str(self.network.processes[name].life)
+        entropy = Entropy(seed_of(str(self.plan.seed), name, life))
         collateral = self.founded.platforms[name].collateral
         settings = settings_of(name, self._ring, collateral, self.plan.credit_microcredits)
         if self._is_leaving and name == self.leaver:
@@ -243,6 +259,8 @@ class World:
             self.network.processes[name].start()
         self.network.start_partitions()
         self._begin_change()
+        for step in self.plan.steps:
+            self.schedule.at(START_NS + round(step.at_hour * HOUR_NS), partial(self._step, step))
         if self.plan.faults.crash_per_commit:
             for fault in (*CRASH_POINTS, "runner lost"):
                 self.schedule.force(fault, 20 * HOUR_NS)
@@ -253,6 +271,13 @@ class World:
         while not self._is_final() and self.schedule.now_ns < day_ns + CALM_HOURS_MAX * HOUR_NS:
             self.schedule.run_until(self.schedule.now_ns + FINAL_NS)
         return self
+
+    def _step(self, step: ClockStep) -> None:
+        """Have a process die and come back with its clock set otherwise."""
+        process = self.network.processes[step.who]
+        process.ahead_ns = round(step.ahead_hours * HOUR_NS)
+        self.schedule.counts.add("clock stepped")
+        process.crash(max(NS_PER_S, round(step.down_hours * HOUR_NS)))
 
     def _is_final(self) -> bool:
         """Tell whether every member knows every block as final: new leases make new ones."""

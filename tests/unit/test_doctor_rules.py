@@ -23,7 +23,13 @@ from mutualedge.app.queries import ProcessState
 NOW_NS = 1_800_000_000 * 10**9
 YES, NO = Right(is_granted=True, words=""), Right(is_granted=False, words="not permitted")
 SERVER = Program(path="/bin/nats-server", version="v2.15.1")
-CLOCK = Clock(now_ns=NOW_NS, is_synchronised=True, drift_us=3, founded_ns=NOW_NS - NS_PER_DAY)
+CLOCK = Clock(
+    now_ns=NOW_NS,
+    is_synchronised=True,
+    drift_us=3,
+    founded_ns=NOW_NS - NS_PER_DAY,
+    ledger_ns=NOW_NS - NS_PER_DAY,
+)
 PORT = Port(of="hub", number=7422, is_taken=True, is_owner_up=True)
 TRUST = Trust(of="candy", version=2, problem="", knows_this_code=True)
 
@@ -105,6 +111,9 @@ def test_a_disk_needs_room_and_speed(free_mib: int, fsync_us: int, result: str) 
         ({"is_synchronised": False}, "warning"),
         ({"drift_us": 2_001}, "warning"),
         ({"founded_ns": NOW_NS + 1}, "problem"),
+        ({"ledger_ns": None}, "ok"),
+        ({"ledger_ns": NOW_NS + 30 * 10**9}, "ok"),
+        ({"ledger_ns": NOW_NS + 32 * 10**9}, "problem"),
     ],
 )
 def test_a_clock_must_be_right_and_steady(changes: dict[str, object], result: str) -> None:

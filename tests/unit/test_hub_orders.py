@@ -6,7 +6,14 @@ import pytest
 from mutualedge.consortium import Hub
 from mutualedge.consortium.hub import GATHER_NS, MEMPOOL_MAX
 from mutualedge.ledger import Action, Block, Claim, Command, Countersignature, Ledger, SetLimit
-from mutualedge.model import EnterpriseId, InvocationId, LeaseId, Microcredits, format_instant
+from mutualedge.model import (
+    NS_PER_S,
+    EnterpriseId,
+    InvocationId,
+    LeaseId,
+    Microcredits,
+    format_instant,
+)
 from mutualedge.protocol import (
     BLOCKS_MAX,
     MESSAGE_BYTES_MAX,
@@ -19,6 +26,7 @@ from mutualedge.protocol import (
     CheckpointCosigned,
     CommandsOrdered,
     Effects,
+    Note,
     Refused,
     Reply,
     Request,
@@ -390,3 +398,18 @@ def test_the_hub_counts_what_it_did_and_whom_it_heard() -> None:
 def claim_of_nothing() -> Claim:
     """Return a claim under a lease that does not exist; the contract refuses it."""
     return Claim(lease=LeaseId("0" * 64), vouchers=(), batches=())
+
+
+def test_a_hub_whose_clock_is_behind_says_so_and_never_goes_back() -> None:
+    """Set back by an hour between two starts, it goes on at the ledger's time and names the gap."""
+    bench = Bench()
+    bench.fill(1)
+    bench.now_ns -= 3600 * NS_PER_S
+    bench.restart()
+    bench.handle(TimerFired())
+    (note,) = [each for each in bench.effects.outputs if isinstance(each, Note)]
+    assert (note.name, dict(note.fields)["by_s"]) == ("clock.behind", 3600)
+    assert "correct the clock" in str(dict(note.fields)["advice"])
+    bench.answer_to(SubmitCommands(commands=(command(7),)))
+    times = [parse_canonical(each.block.payload, Block).time for each in bench.blocks().blocks]
+    assert times[0] == times[1]

@@ -74,6 +74,9 @@ def busy_world() -> World:
     return world
 
 
+HOUR_NS = 3600 * NS_PER_S
+
+
 def follower_of(world: World, count: int | None = None) -> Ledger:
     follower = Ledger(consortium(), ())
     for block in world.blocks[:count]:
@@ -371,7 +374,7 @@ def swollen(block: Block) -> Block:
             lambda block: replaced(
                 block, time=format_instant(START_NS + BLOCK_SKEW_NS_MAX + NS_PER_MS)
             ),
-            "ledger.block.time",
+            "ledger.block.ahead",
         ),
         (
             lambda block: replaced(block, commands=(unsigned_command(), *block.commands[1:])),
@@ -504,3 +507,26 @@ def test_validation_sees_a_damaged_state(row: str) -> None:
     rows = {name: value for name, value in world.rows.items() if not name.startswith(row)}
     with pytest.raises(AssertionError):
         Ledger(consortium(), rows.items()).validate()
+
+
+def test_a_ledger_that_stands_still_is_followed_by_a_clock_behind_it() -> None:
+    """A day ahead once, and executed then: blocks of the same time add nothing to that."""
+    world = World()
+    world.now_ns = START_NS + 24 * HOUR_NS
+    world.run()
+    follower = follower_of(world)
+    world.now_ns = START_NS
+    world.run(world.command(BOLT, lend(ACME, 5)))
+    follower.apply(world.blocks[-1], START_NS)
+    assert follower.state_digest == world.ledger.state_digest
+    assert follower.time_ns == START_NS + 24 * HOUR_NS
+
+
+def test_a_block_ahead_names_both_clocks_and_what_to_do() -> None:
+    """Whoever reads the refusal knows which times differ, and that a clock is to be corrected."""
+    world = World()
+    follower = follower_of(world)
+    world.run()
+    with pytest.raises(PeerError, match=r"our clock .*: correct the clock that is wrong") as refused:
+        follower.apply(world.blocks[-1], START_NS - HOUR_NS)
+    assert refused.value.code == "ledger.block.ahead"

@@ -222,6 +222,22 @@ def test_a_claim_waits_for_the_grace() -> None:
     assert claims(world)
 
 
+def test_a_claim_that_came_too_early_is_made_again_in_time() -> None:
+    """A clock that ran ahead cost the provider one refusal, not what the requester vouched."""
+    world = open_world()
+    for number in range(HALF_WINDOW):
+        world.read(number)
+    world.holding = (AskVoucher, AskStatement, AskOffer)
+    forge, lease = world.forge, world.forge.lease
+    forge.later(lambda: forge.node._provider._collector._claim(lease))
+    world.run(2_000)
+    assert {"code": "ledger.claim.early"}.items() <= forge.noted("command.answered")[-1].items()
+    world.run((lease.terms.ends_ns - world.now_ns) / NS_PER_MS + GRACE_MS + 3_000)
+    on_ledger = world.hub.hub.ledger.lease(lease.lease_id)
+    assert on_ledger is not None
+    assert on_ledger.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
+
+
 def test_a_claim_holds_vouchers_and_the_runners_batch_beyond_them() -> None:
     """What was signed posts at once; what the runner proves beyond it pends."""
     world = ended_unsigned_world()

@@ -11,7 +11,7 @@ from mutualedge.consortium.views import HubSnapshot, MemberView
 from mutualedge.consortium.witness import WITNESS_BUCKET, WitnessDesk
 from mutualedge.errors import CorruptState, MutualEdgeError, PeerError
 from mutualedge.identity import Consortium, supermajority
-from mutualedge.ledger import Countersignature, Ledger
+from mutualedge.ledger import BLOCK_SKEW_NS_MAX, CLOCK_ADVICE, Countersignature, Ledger
 from mutualedge.model import NS_PER_MS, NS_PER_S, EnterpriseId, format_instant
 from mutualedge.protocol import (
     BLOCKS_MAX,
@@ -53,6 +53,9 @@ GATHER_NS = 2 * NS_PER_MS
 MEMPOOL_MAX = 1024
 """Commands waiting for a block; above it the asker is told to come back."""
 
+AWAY_NS_MAX = 60 * NS_PER_S
+"""A lease that fell due longer ago than this, and nobody resolved it, says that no hub was there:
+one restarts within seconds, and its parties' windows last for hours."""
 
 REPLY_BYTES_MAX = 768 << 10
 """Bytes of blocks in one reply: one message carries 1 MiB, one block is below this."""
@@ -100,6 +103,8 @@ class Hub:
         self._recent: dict[int, SignedBlock] = {}
         self._mempool: list[_Waiting] = []
         self._seal_at_ns: int | None = None
+        self._has_begun = False
+        self._lag_ns = 0
         self._due_ns = self.ledger.next_due_ns()
         self._effects = Effects()
         self._validated_height = -1
@@ -117,12 +122,15 @@ class Hub:
     @property
     def wake_ns(self) -> int | None:
         """When ``TimerFired`` is due, if it is."""
-        times = [each for each in (self._seal_at_ns, self._due_ns) if each is not None]
+        due_ns = None if self._due_ns is None else self._due_ns + self._lag_ns
+        times = [each for each in (self._seal_at_ns, due_ns) if each is not None]
         return min(times, default=None)
 
     def handle(self, event: Event, now_ns: int) -> Effects:
         """Return what to do about an event; writes are durable before outputs leave."""
         self._effects = Effects()
+        if not self._has_begun:
+            self._begin(now_ns)
         if isinstance(event, Asked):
             self._hear(event.peer, now_ns)
             self._answer_asked(event, now_ns)
@@ -131,6 +139,21 @@ class Hub:
             self._seal_block(now_ns)
         self._follow_trust()
         return self._effects
+
+    def _begin(self, now_ns: int) -> None:
+        """Go on with the ledger's time where it stopped, if leases fell due while no hub was there.
+
+        Nobody could claim meanwhile; so the ledger runs behind the clock until none of them is
+        left. It stands still instead where the clock is behind it.
+        """
+        self._has_begun = True
+        behind_ns = self.ledger.time_ns - now_ns
+        if behind_ns > BLOCK_SKEW_NS_MAX:
+            self._note("clock.behind", by_s=behind_ns // NS_PER_S, advice=CLOCK_ADVICE)
+        resume_ns = self.ledger.resume_ns()
+        if resume_ns is not None and (self._due_ns or now_ns) < now_ns - AWAY_NS_MAX:
+            self._lag_ns = now_ns - resume_ns
+            self._note("ledger.resumed", behind_s=self._lag_ns // NS_PER_S)
 
     def _follow_trust(self) -> None:
         """Start again once the ledger holds another trust file than the one of this life."""
@@ -210,8 +233,10 @@ class Hub:
         self._mempool = []
 
     def _execute(self, commands: list[Envelope], now_ns: int) -> None:
-        execution = self.ledger.execute(commands, now_ns, self._writer)
+        execution = self.ledger.execute(commands, now_ns - self._lag_ns, self._writer)
         self._due_ns = self.ledger.next_due_ns()
+        if self._due_ns is None or self._due_ns > now_ns:
+            self._lag_ns = 0
         for key, value in execution.writes.items():
             self._write(LEDGER_BUCKET, key, value)
         self._keep_block(

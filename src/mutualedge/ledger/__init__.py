@@ -26,7 +26,7 @@ from mutualedge.ledger.commands import (
 )
 from mutualedge.ledger.context import Context
 from mutualedge.ledger.contract import perform
-from mutualedge.ledger.engine import BLOCK_SKEW_NS_MAX, Ledger, Snapshot
+from mutualedge.ledger.engine import BLOCK_SKEW_NS_MAX, CLOCK_ADVICE, Ledger, Snapshot
 from mutualedge.ledger.events import Event, LeaseChanged, LeaseStatus, LimitChanged, TrustAdopted
 from mutualedge.ledger.lease_state import Lease
 from mutualedge.ledger.leases import DISPUTE_WINDOW_MS_MAX, sweep
@@ -35,6 +35,7 @@ from mutualedge.ledger.trust import TrustRow
 
 __all__ = [
     "BLOCK_SKEW_NS_MAX",
+    "CLOCK_ADVICE",
     "COMMANDS_MAX",
     "DISPUTE_WINDOW_MS_MAX",
     "DONE",

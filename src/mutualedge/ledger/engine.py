@@ -44,6 +44,7 @@ from mutualedge.ledger.leases import sweep
 from mutualedge.ledger.store import NOBODY, Store
 from mutualedge.ledger.trust import TRUST_TABLE, TrustVersions, verify_adoptable
 from mutualedge.model import (
+    NS_PER_MS,
     NS_PER_S,
     Digest,
     EnterpriseId,
@@ -72,6 +73,8 @@ EXECUTED_MAX = 4096
 BLOCK_SKEW_NS_MAX = 30 * NS_PER_S
 """A writer that rushes time could post claims before anybody contradicts them; members' clocks
 are within seconds of each other, so a block further ahead than this is refused."""
+
+CLOCK_ADVICE = "correct the clock that is wrong, here or at the hub; start that process again"
 
 
 _Accepted = tuple[Command, Envelope]
@@ -138,6 +141,11 @@ class Ledger:
     def height(self) -> int:
         """Number of blocks so far."""
         return self._head.height
+
+    @property
+    def time_ns(self) -> int:
+        """What the last block says the time is, 0 before the first."""
+        return parse_instant(self._head.time) if self._head.height else 0
 
     @property
     def state_digest(self) -> Digest:
@@ -317,6 +325,20 @@ class Ledger:
             return parse_instant(key.split("/")[1])
         return None
 
+    def resume_ns(self) -> int | None:
+        """Return the time at which a writer that was away goes on, None if nothing is unresolved.
+
+        It is that of the last block, or when the parties of the lease that falls due first began to
+        have their dispute window, whichever is later: while no block was made, nobody could claim.
+        """
+        for key, _ in self._store.scan(DUE_TABLE):
+            _, due, lease_id = key.split("/")
+            lease = self.lease(LeaseId(lease_id))
+            assert lease is not None, "what falls due is there"
+            window_ns = lease.dispute_window_ms * NS_PER_MS
+            return max(self.time_ns, parse_instant(due) - window_ns)
+        return None
+
     def snapshot(self) -> Snapshot:
         """Return an immutable view of everything but outcomes and resolved transfers."""
         accounts = dict(rows_of(self._store, ACCOUNT_TABLE, Account))
@@ -400,12 +422,17 @@ class Ledger:
                 "ledger. Stop settling, keep this block, and show it to the members."
             )
             raise PeerError("ledger.block.fork", sentence)
-        if not head.time <= block.time <= format_instant(now_ns + BLOCK_SKEW_NS_MAX):
+        if block.time < head.time:
             sentence = (
-                f"Block {block.height} says {block.time}, which is before the block at "
-                f"{head.time} or ahead of our clock; check the clocks here and at the writer."
+                f"Block {block.height} says {block.time}, before the one at {head.time}; its "
+                "writer must never go back. Keep this block, and show it to the members."
             )
             raise PeerError("ledger.block.time", sentence)
+        # The time of the block before it adds nothing to what was executed here already.
+        if block.time > max(head.time, format_instant(now_ns + BLOCK_SKEW_NS_MAX)):
+            here = format_instant(now_ns)
+            sentence = f"Block {block.height} says {block.time}, our clock {here}: {CLOCK_ADVICE}."
+            raise PeerError("ledger.block.ahead", sentence)
 
     def _advance(self, block: Block, envelope: Envelope) -> Execution:
         assert len(envelope.payload) <= BLOCK_BYTES_MAX, "fit() and apply() let no larger one here"

@@ -7,8 +7,19 @@ import msgspec
 
 from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET, block_row_key
 from mutualedge.errors import PeerError, RefusedByPolicy
-from mutualedge.ledger import Action, AdoptTrust, Command, Lease, Ledger, Outcome
-from mutualedge.model import NS_PER_MS, InvocationId
+from mutualedge.ledger import (
+    BLOCK_SKEW_NS_MAX,
+    CLOCK_ADVICE,
+    Action,
+    AdoptTrust,
+    Claim,
+    Close,
+    Command,
+    Lease,
+    Ledger,
+    Outcome,
+)
+from mutualedge.model import NS_PER_MS, NS_PER_S, InvocationId
 from mutualedge.node.leases import HeldLease
 from mutualedge.node.station import HUB, OnReply, Station
 from mutualedge.protocol import (
@@ -38,6 +49,14 @@ REFUSED_BUCKET = "refused"
 BLAMES = ("ledger.command.", "signing.", "identity.")
 """Codes that say what is wrong with a command itself; no later attempt would fare better."""
 
+AHEAD = "ledger.block.ahead"
+
+TOO_EARLY = ".early"
+"""How the codes end that say that a lease is not over yet."""
+
+SLOTS_PER_DISPUTE = 4
+"""How often within a dispute window what came too early is sent again."""
+
 SUBMIT_MAX = 16
 """Commands sent in one request; the rest follow with the next."""
 
@@ -66,6 +85,8 @@ class Books:
         """Since when the hub answers; None while it does not."""
         self.asked_ns = 0
         """When our copy last was as high as the hub said its ledger is."""
+        self._ahead_height = -1
+        station.after(0, self._check_clock)
         station.after(0, self._follow)
 
     @property
@@ -98,6 +119,17 @@ class Books:
         self._station.write(OUTBOX_BUCKET, command_id, msgspec.msgpack.encode(envelope))
         self._send_outbox()
         return command_id
+
+    def submit_one_sided(self, action: Claim | Close, lease: HeldLease) -> None:
+        """Have the ledger carry out what a lease's party asks alone, once that is not too early.
+
+        A node whose clock ran ahead asked before the lease was over; the refusal is recorded under
+        the command's identity, so that it needs another one, four in a dispute window.
+        """
+        slot_ns = max(1, lease.terms.dispute_window_ms * NS_PER_MS // SLOTS_PER_DISPUTE)
+        outcome = self.outcome(self.submit(action))
+        if outcome is not None and outcome.code.endswith(TOO_EARLY):
+            self.submit(action, occasion=f"slot {self._station.now_ns // slot_ns}")
 
     def propose_trust(self, trust: Envelope) -> None:
         """Have the ledger adopt the next version of the trust file.
@@ -195,7 +227,7 @@ class Books:
             return
         before = self.ledger.height
         try:
-            self._take_all(from_height, reply.blocks)
+            self._take_known(from_height, reply.blocks)
             if self.ledger.height >= reply.height:
                 self.asked_ns = self._station.now_ns
         finally:
@@ -204,6 +236,21 @@ class Books:
                 self._on_moved()
             if self.ledger.height < reply.height and from_height != self.ledger.height + 1:
                 self._ask_blocks(self.ledger.height + 1)
+
+    def _take_known(self, from_height: int, blocks: tuple[SignedBlock, ...]) -> None:
+        """Take blocks; one that is ahead of our clock comes again and again and is noted once."""
+        try:
+            self._take_all(from_height, blocks)
+        except PeerError as error:
+            if error.code != AHEAD or self._ahead_height != self.ledger.height:
+                self._ahead_height = self.ledger.height if error.code == AHEAD else -1
+                raise
+
+    def _check_clock(self) -> None:
+        behind_ns = self.ledger.time_ns - self._station.now_ns
+        if behind_ns > BLOCK_SKEW_NS_MAX:
+            by_s = behind_ns // NS_PER_S
+            self._station.note("clock.behind", by_s=by_s, advice=CLOCK_ADVICE)
 
     def _take_all(self, from_height: int, blocks: tuple[SignedBlock, ...]) -> None:
         signed = [self._take(from_height + index, block) for index, block in enumerate(blocks)]

@@ -278,7 +278,8 @@ class Collector:
             if _is_provable(account) and account.batch is not None
         )
         vouchers = tuple(account.voucher for account in accounts)
-        self._books.submit(Claim(lease=lease.lease_id, vouchers=vouchers, batches=batches))
+        claim = Claim(lease=lease.lease_id, vouchers=vouchers, batches=batches)
+        self._books.submit_one_sided(claim, lease)
         if not lease.is_claimed:
             lease.is_claimed = True
             self._station.note("lease.claimed", lease=lease.lease_id)

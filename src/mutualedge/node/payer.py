@@ -187,7 +187,7 @@ class Payer:
         if lease.is_resolved or lease.statement is not None:
             return
         vouchers = tuple(account.voucher for account in lease.accounts.values())
-        self._books.submit(Close(lease=lease.lease_id, vouchers=vouchers))
+        self._books.submit_one_sided(Close(lease=lease.lease_id, vouchers=vouchers), lease)
         lease.is_claimed = True
         self._station.note("lease.closed_alone", lease=lease.lease_id)
 

@@ -5,6 +5,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from mutualedge.adapters.nats import (
     certificate_ends_ns,
     hub_problem,
@@ -35,9 +37,13 @@ from mutualedge.app.options import HubNetwork, HubOptions, NodeNetwork, NodeOpti
 from mutualedge.app.queries import ProcessState, ProcessView
 from mutualedge.app.settings import read_options
 from mutualedge.app.status_text import concerns
+from mutualedge.consortium.rows import BLOCK_BUCKET
 from mutualedge.errors import MutualEdgeError
 from mutualedge.identity import verify_trust
-from mutualedge.signing import Envelope
+from mutualedge.ledger import Block
+from mutualedge.model import parse_instant
+from mutualedge.protocol import SignedBlock
+from mutualedge.signing import Envelope, parse_canonical
 
 LOOPBACK = "127.0.0.1"
 CONNECT_TIMEOUT_S = 0.5
@@ -62,6 +68,25 @@ def open_paths(folder: Path, own_folders: list[Path]) -> list[OpenPath]:
 def founded_ns(own_folders: list[Path]) -> int:
     """Return when the oldest file that founding wrote was written."""
     return min((own / PROCESS_FILE).stat().st_mtime_ns for own in own_folders)
+
+
+def ledger_ns(own_folders: list[Path]) -> int | None:
+    """Return what the newest block in any store here says the time was, None without blocks."""
+    times = [_last_block_ns(own) for own in own_folders if (own / STORE_FILE).exists()]
+    return max((each for each in times if each is not None), default=None)
+
+
+def _last_block_ns(own: Path) -> int | None:
+    """Return the time of a store's last block; a store that cannot be read is judged as such."""
+    try:
+        with SqliteStore(own / STORE_FILE, read_only=True) as store:
+            raw = store.get(BLOCK_BUCKET, store.last_key(BLOCK_BUCKET) or "")
+            if raw is None:
+                return None
+            signed = msgspec.msgpack.decode(raw, type=SignedBlock)
+            return parse_instant(parse_canonical(signed.block.payload, Block).time)
+    except (MutualEdgeError, msgspec.DecodeError):
+        return None
 
 
 def read_told(own: Path) -> tuple[Told, Options]:

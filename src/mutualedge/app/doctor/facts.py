@@ -20,12 +20,14 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True):
         is_synchronised: As the kernel was told by who sets it; None where it cannot be asked.
         drift_us: By how much wall clock and monotonic clock disagreed over a short while.
         founded_ns: When the consortium was founded, by the same clock then; None without one.
+        ledger_ns: What the newest block here says the time was; None without blocks.
     """
 
     now_ns: int
     is_synchronised: bool | None
     drift_us: int
     founded_ns: int | None
+    ledger_ns: int | None
 
 
 class Disk(msgspec.Struct, frozen=True, kw_only=True):

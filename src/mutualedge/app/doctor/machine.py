@@ -105,8 +105,8 @@ def disk(folder: Path) -> Disk:
     return Disk(free_bytes=shutil.disk_usage(folder).free, fsync_us=fsync_us)
 
 
-def clock(founded_ns: int | None) -> Clock:
-    """Return how the wall clock goes, against the one that is never set."""
+def clock(founded_ns: int | None, ledger_ns: int | None) -> Clock:
+    """Return how the wall clock goes, against the one that is never set, beside what is dated."""
     before_ns = time.time_ns() - time.monotonic_ns()
     time.sleep(LOOK_S)
     drift_ns = time.time_ns() - time.monotonic_ns() - before_ns
@@ -115,4 +115,5 @@ def clock(founded_ns: int | None) -> Clock:
         is_synchronised=is_clock_synchronised(),
         drift_us=abs(drift_ns) // NS_PER_US,
         founded_ns=founded_ns,
+        ledger_ns=ledger_ns,
     )

@@ -93,7 +93,7 @@ def _examine_machine(folder: Path, own_folders: list[Path]) -> Iterator[Finding]
     existing = next(path for path in (folder, *folder.parents) if path.is_dir())
     yield from _tried("disk", lambda: judge_disk(machine.disk(existing)))
     founded_ns = consortium.founded_ns(own_folders) if own_folders else None
-    yield judge_clock(machine.clock(founded_ns))
+    yield judge_clock(machine.clock(founded_ns, consortium.ledger_ns(own_folders)))
 
 
 def _examine_process(own: Path, process: ProcessView) -> Iterator[Finding]:

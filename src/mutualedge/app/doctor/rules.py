@@ -21,6 +21,7 @@ from mutualedge.app.doctor.facts import (
     Trust,
 )
 from mutualedge.app.queries import ProcessState
+from mutualedge.ledger import BLOCK_SKEW_NS_MAX
 from mutualedge.model import NS_PER_S
 
 PYTHON_MIN = (3, 11)
@@ -174,6 +175,11 @@ def judge_clock(clock: Clock) -> Finding:
     if clock.founded_ns is not None and clock.now_ns < clock.founded_ns:
         meaning = "It stands before the founding of the consortium: nothing is valid yet."
         return _problem(check, meaning, "Set the clock.")
+    ahead_s = ((clock.ledger_ns or 0) - clock.now_ns) // NS_PER_S
+    if ahead_s > BLOCK_SKEW_NS_MAX // NS_PER_S:
+        meaning = f"It stands {ahead_s} s before the last block of the ledger."
+        advice = "Set the clock that is wrong, here or at the hub, then start that process again."
+        return _problem(check, meaning, advice)
     if clock.drift_us > DRIFT_MAX_US:
         meaning = f"It is being turned: {clock.drift_us} us against the monotonic clock."
         return _warning(check, meaning, "Let it settle, then start the processes again.")
