@@ -5,7 +5,6 @@ from mutualedge.app.doctor import rules
 from mutualedge.app.doctor.facts import (
     Clock,
     Disk,
-    Expiry,
     Library,
     OpenPath,
     Port,
@@ -17,8 +16,10 @@ from mutualedge.app.doctor.facts import (
     Trust,
 )
 from mutualedge.app.doctor.report import finding_text, summary
-from mutualedge.app.doctor.rules import NS_PER_DAY, Finding
+from mutualedge.app.doctor.rules import Finding
+from mutualedge.app.expiries import Expiry
 from mutualedge.app.queries import ProcessState
+from mutualedge.app.status import NS_PER_DAY
 
 NOW_NS = 1_800_000_000 * 10**9
 YES, NO = Right(is_granted=True, words=""), Right(is_granted=False, words="not permitted")
@@ -150,7 +151,8 @@ def test_a_port_is_held_by_its_process_or_free(
 )
 def test_what_runs_out_is_told_in_time(days: float, result: str) -> None:
     """Two weeks before, and when it is too late."""
-    expiry = Expiry(of="hub", what="certificate", ends_ns=NOW_NS + int(days * NS_PER_DAY))
+    ends_ns = NOW_NS + int(days * NS_PER_DAY)
+    expiry = Expiry(of="hub", what="certificate", then="it is refused", ends_ns=ends_ns)
     assert rules.judge_expiry(expiry, NOW_NS).result == result
 
 

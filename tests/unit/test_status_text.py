@@ -1,7 +1,9 @@
+import msgspec
 import pytest
 
 from mutualedge.app.plain_text import printable
 from mutualedge.app.queries import Child, ConsortiumView, ProcessState, ProcessView
+from mutualedge.app.status import NS_PER_DAY
 from mutualedge.app.status_text import (
     concerns,
     credits_text,
@@ -9,7 +11,7 @@ from mutualedge.app.status_text import (
     status_facts,
     status_table,
 )
-from mutualedge.model import NS_PER_S
+from mutualedge.model import NS_PER_S, format_instant, parse_instant
 from tests.unit.status_samples import NOW_NS, node_snapshot, process, status
 
 TERMINAL_COLUMNS = 80
@@ -74,6 +76,19 @@ def test_missing_walls_want_attention() -> None:
     said.runner["missing"] = "none"
     assert not list(concerns(process(ProcessState.RUNNING, said)))
     assert line == "candy: the runner lacks walls: bubblewrap (not installed)"
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"), [(90, ""), (13, "credentials expire at"), (-1, "credentials expired at")]
+)
+def test_credentials_that_run_out_want_attention(days: int, expected: str) -> None:
+    """In time, with the command that mends it."""
+    said = status(node=node_snapshot(is_runner_ready=True, timing="prioritised"))
+    end = format_instant(parse_instant(said.written) + days * NS_PER_DAY)
+    dated = msgspec.structs.replace(said, credentials_end=end)
+    told = list(concerns(process(ProcessState.RUNNING, dated)))
+    assert bool(told) == bool(expected)
+    assert all(expected in line and "mutualedge renew" in line for line in told)
 
 
 def test_a_process_given_up_says_why() -> None:

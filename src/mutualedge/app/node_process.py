@@ -28,6 +28,7 @@ from mutualedge.app.bus import (
 )
 from mutualedge.app.devices import DEVICE_USER
 from mutualedge.app.driver import Driver
+from mutualedge.app.expiries import expiry_notes, node_expiries
 from mutualedge.app.files import NodeFile, read_process_file
 from mutualedge.app.options import BorrowingSettings, LendingSettings, NodeOptions
 from mutualedge.app.processes import (
@@ -47,7 +48,7 @@ from mutualedge.app.runner_link import RunnerLink
 from mutualedge.app.settings import read_options
 from mutualedge.functions import parse_bundle, verify_bundle
 from mutualedge.identity import verify_trust
-from mutualedge.model import NS_PER_MS
+from mutualedge.model import NS_PER_MS, format_instant
 from mutualedge.node import Borrowing, Lending, Node, NodeKeys, NodeSettings
 from mutualedge.signing import Entropy, SigningKey
 
@@ -68,6 +69,7 @@ async def run_node(folder: Path, flags: Sequence[str] = (), notes: BinaryIO | No
     told, options = read_process_file(folder, NodeFile), read_options(folder, NodeOptions, flags)
     async with AsyncExitStack() as stack:
         site = open_site(folder, "node", told.enterprise, stack, notes)
+        _tell_expiries(site, told)
         node = _restored_node(site, told, options)
         server = await stack.enter_async_context(
             await start_server(
@@ -79,6 +81,15 @@ async def run_node(folder: Path, flags: Sequence[str] = (), notes: BinaryIO | No
         while True:
             await until_restarting(_serve_node(site, server, told, node))
             node = _restored_node(site, told, options)
+
+
+def _tell_expiries(site: Site, told: NodeFile) -> None:
+    """Note what expired or soon will; the node serves its devices all the same."""
+    expiries = node_expiries(told)
+    first_ns = min(each.ends_ns for each in expiries)
+    site.status.credentials_end = format_instant(first_ns)
+    for note in expiry_notes(expiries, site.clock_ns()):
+        site.note(note)
 
 
 def _restored_node(site: Site, told: NodeFile, options: NodeOptions) -> Node:

@@ -30,6 +30,11 @@ EVERY_NS = 1 * NS_PER_S
 AT_LEAST_EVERY_NS = 5 * NS_PER_S
 """Said again even if nothing changed, so that a reader can tell a process that hangs."""
 
+DAYS_LOW = 14
+"""So many days before something expires its owner is warned: long enough for a holiday."""
+
+NS_PER_DAY = 24 * 3_600 * NS_PER_S
+
 RUNNER_EVENT = "runner.spawned"
 """The event that says which walls stand around the runner and which are missing."""
 
@@ -47,6 +52,7 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         client_url: Where its devices connect.
         answers: How fast its devices were answered lately.
         loop_lag_us: By how much its last look at itself came late: everything else waited as long.
+        credentials_end: When the first of a node's credentials expires.
         runner: What was noted when the runner was started: walls and timing.
         node: What a node holds.
         hub: What the hub holds.
@@ -66,6 +72,7 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     runner: dict[str, str | int]
     node: NodeSnapshot | None
     hub: HubSnapshot | None
+    credentials_end: InstantText | None = None
 
 
 class StatusWriter:
@@ -79,6 +86,7 @@ class StatusWriter:
     ) -> None:
         """Take whose status it is; ``run`` writes it."""
         self.answers = DelayRing()
+        self.credentials_end: InstantText | None = None
         self._path = folder / STATUS_FILE
         self._clock_ns = clock_ns
         self._runner: dict[str, str | int] = {}
@@ -151,6 +159,7 @@ class StatusWriter:
             known,
             client_url=client_url,
             runner=self._runner,
+            credentials_end=self.credentials_end,
             node=view if isinstance(view, NodeSnapshot) else None,
             hub=view if isinstance(view, HubSnapshot) else None,
         )

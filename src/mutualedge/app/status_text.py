@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from mutualedge.app.plain_text import printable
 from mutualedge.app.queries import ConsortiumView, ProcessState, ProcessView
+from mutualedge.app.status import DAYS_LOW, NS_PER_DAY, ProcessStatus
 from mutualedge.consortium import HubSnapshot
 from mutualedge.model import NS_PER_MS, NS_PER_S, parse_instant
 from mutualedge.node import NodeSnapshot
@@ -80,6 +81,7 @@ def concerns(process: ProcessView) -> Iterator[str]:
         yield f"{name}: it runs and has said nothing for {(process.age_ms or 0) // 1000} s"
     if process.is_well and said is not None and said.node is not None:
         yield from _node_concerns(name, said.node)
+        yield from _expiry_concerns(name, said)
         missing = said.runner.get(MISSING, NONE)
         if missing != NONE:
             yield f"{name}: the runner lacks walls: {missing}"
@@ -92,6 +94,17 @@ def _node_concerns(name: str, node: NodeSnapshot) -> Iterator[str]:
         yield f"{name}: timing is best-effort; 'guaranteed' readings are refused"
     if node.hub_since is None:
         yield f"{name}: the hub does not answer; {node.queues.outbox} commands wait, work goes on"
+
+
+def _expiry_concerns(name: str, said: ProcessStatus) -> Iterator[str]:
+    """Yield whether credentials expired or soon will; a running process says so each 5 s."""
+    if said.credentials_end is None:
+        return
+    ends_ns, now_ns = parse_instant(said.credentials_end), parse_instant(said.written)
+    if ends_ns < now_ns:
+        yield f"{name}: credentials expired at {said.credentials_end}; run 'mutualedge renew'"
+    elif ends_ns < now_ns + DAYS_LOW * NS_PER_DAY:
+        yield f"{name}: credentials expire at {said.credentials_end}; run 'mutualedge renew'"
 
 
 def status_facts(view: ConsortiumView, now_ns: int) -> str:

@@ -13,6 +13,7 @@ from mutualedge.attest.appraisal import (
     root_assurance,
 )
 from mutualedge.attest.binding import report_data
+from mutualedge.attest.collateral import collateral_ends_ns
 from mutualedge.attest.intel import (
     INTEL_ROOT_FINGERPRINT,
     SgxClaims,
@@ -37,6 +38,7 @@ __all__ = [
     "SgxClaims",
     "appraise",
     "check_evidence",
+    "collateral_ends_ns",
     "is_intel_root",
     "policy_for",
     "report_data",

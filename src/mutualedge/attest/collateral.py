@@ -9,7 +9,7 @@ import msgspec
 from cryptography import x509
 
 from mutualedge.errors import AttestationFailed
-from mutualedge.model import UNREADABLE
+from mutualedge.model import NS_PER_S, UNREADABLE
 
 T = TypeVar("T")
 
@@ -86,6 +86,16 @@ def verify_in_date(collateral: Collateral, now_s: int) -> None:
                 "the provider must fetch new collateral."
             )
             raise AttestationFailed("attest.collateral.expired", sentence)
+
+
+def collateral_ends_ns(raw: bytes) -> int:
+    """Return when the first part of collateral expires.
+
+    Raises:
+        AttestationFailed: It cannot be read.
+    """
+    ends = [until for _, _, until in _dates(parse_collateral(raw))]
+    return int(min(ends).timestamp()) * NS_PER_S
 
 
 @lru_cache(maxsize=COLLATERAL_REMEMBERED)

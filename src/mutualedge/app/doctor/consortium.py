@@ -8,13 +8,11 @@ from pathlib import Path
 import msgspec
 
 from mutualedge.adapters.nats import (
-    certificate_ends_ns,
     hub_problem,
     token_ends_ns,
 )
 from mutualedge.adapters.sqlite import SqliteStore, store_problem
 from mutualedge.app.doctor.facts import (
-    Expiry,
     OpenPath,
     Port,
     ProcessFact,
@@ -22,12 +20,12 @@ from mutualedge.app.doctor.facts import (
     StoreCheck,
     Trust,
 )
+from mutualedge.app.expiries import Expiry, node_expiries
 from mutualedge.app.files import (
     PROCESS_FILE,
     STORE_FILE,
     HubFile,
     NodeFile,
-    TlsText,
     read_any_process_file,
 )
 from mutualedge.app.founding import OFFLINE_KEY_FILE
@@ -119,14 +117,14 @@ def _answers(number: int) -> bool:
         return False
 
 
-def expiries(name: str, own: Path, told: Told) -> Iterator[Expiry]:
+def expiries(own: Path, told: Told) -> Iterator[Expiry]:
     """Yield what of a process is valid for a time, and no start of it makes anew.
 
     Raises:
-        UsageError: A certificate or token cannot be read.
+        UsageError: Something that is dated cannot be read.
     """
     if isinstance(told, NodeFile):
-        yield _certificate(name, told.tls)
+        yield from node_expiries(told)
         return
     with _hub_store(own) as store:
         tokens = doors(told, store)
@@ -134,16 +132,13 @@ def expiries(name: str, own: Path, told: Told) -> Iterator[Expiry]:
         ends = [token_ends_ns(token) for (each, _), token in tokens.items() if each == exporter]
         dated = [ends_ns for ends_ns in ends if ends_ns is not None]
         if dated:
-            yield Expiry(of=exporter, what="leave to be called", ends_ns=min(dated))
+            then = f"the bus refuses '{exporter}'"
+            what = "leave to be called"
+            yield Expiry(of=exporter, what=what, then=then, ends_ns=min(dated))
 
 
 def _hub_store(own: Path) -> SqliteStore:
     return SqliteStore(own / STORE_FILE, read_only=True)
-
-
-def _certificate(name: str, tls: TlsText) -> Expiry:
-    ends_ns = certificate_ends_ns(tls.certificate_pem.encode())
-    return Expiry(of=name, what="certificate", ends_ns=ends_ns)
 
 
 def trust_of(name: str, trust: Envelope) -> Trust:

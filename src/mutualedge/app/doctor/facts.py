@@ -67,14 +67,6 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     is_owner_up: bool
 
 
-class Expiry(msgspec.Struct, frozen=True, kw_only=True):
-    """Something of a process that is valid for a time."""
-
-    of: str
-    what: str
-    ends_ns: int
-
-
 class Trust(msgspec.Struct, frozen=True, kw_only=True):
     """The trust file of a process against the code that is installed here.
 

@@ -1,6 +1,5 @@
 """What a fact means and what to do about it; pure, one function per check."""
 
-import math
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -9,7 +8,6 @@ import msgspec
 from mutualedge.app.doctor.facts import (
     Clock,
     Disk,
-    Expiry,
     Library,
     OpenPath,
     Port,
@@ -20,7 +18,9 @@ from mutualedge.app.doctor.facts import (
     StoreCheck,
     Trust,
 )
+from mutualedge.app.expiries import Expiry
 from mutualedge.app.queries import ProcessState
+from mutualedge.app.status import DAYS_LOW
 from mutualedge.ledger import BLOCK_SKEW_NS_MAX
 from mutualedge.model import NS_PER_S
 
@@ -37,9 +37,6 @@ FSYNC_SLOW_US = 20_000
 
 DRIFT_MAX_US = 2_000
 """The clock is being turned at 4 % or more while we look: ordinary correction is 0.05 %."""
-
-DAYS_LOW = 14
-NS_PER_DAY = 24 * 3_600 * NS_PER_S
 
 
 class Result(StrEnum):
@@ -217,12 +214,11 @@ def judge_port(port: Port) -> Finding:
 def judge_expiry(expiry: Expiry, now_ns: int) -> Finding:
     """What runs out cuts a process off."""
     check = f"{expiry.what} of {expiry.of}"
-    days = math.floor((expiry.ends_ns - now_ns) / NS_PER_DAY)
-    advice = f"Run 'mutualedge renew' on the folder of {expiry.of}'s node, then start that again."
+    days = expiry.days_left(now_ns)
     if days < 0:
-        return _problem(check, f"Expired {-days} days ago: the bus refuses '{expiry.of}'.", advice)
+        return _problem(check, f"Expired {-days} days ago: {expiry.then}.", expiry.advice)
     if days < DAYS_LOW:
-        return _warning(check, f"{days} days are left; then the bus refuses '{expiry.of}'.", advice)
+        return _warning(check, f"{days} days are left; then {expiry.then}.", expiry.advice)
     return _ok(check, f"{days} days are left.")
 
 

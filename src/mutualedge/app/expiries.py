@@ -1,0 +1,64 @@
+"""What of a node is valid for a time and no start of it makes anew; how its owner learns of it."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from mutualedge.adapters.nats import certificate_ends_ns
+from mutualedge.app.files import NodeFile
+from mutualedge.app.status import DAYS_LOW, NS_PER_DAY
+from mutualedge.attest import collateral_ends_ns
+from mutualedge.model import format_instant
+from mutualedge.protocol import Note
+
+
+class Expiry(msgspec.Struct, frozen=True, kw_only=True):
+    """Something of a process that is valid for a time; ``then`` is who refuses it afterwards."""
+
+    of: str
+    what: str
+    then: str
+    ends_ns: int
+
+    def days_left(self, now_ns: int) -> int:
+        """Return how many whole days it is valid still; negative once it is not."""
+        return (self.ends_ns - now_ns) // NS_PER_DAY
+
+    @property
+    def advice(self) -> str:
+        """What mends it."""
+        return f"Run 'mutualedge renew' on the folder of {self.of}'s node, then start that again."
+
+
+def node_expiries(told: NodeFile) -> tuple[Expiry, ...]:
+    """Return what a node shows to others that expires: its certificate, its evidence's collateral.
+
+    Raises:
+        MutualEdgeError: One of them cannot be read.
+    """
+    name = told.enterprise
+    return (
+        Expiry(
+            of=name,
+            what="certificate",
+            then=f"the bus refuses '{name}'",
+            ends_ns=certificate_ends_ns(told.tls.certificate_pem.encode()),
+        ),
+        Expiry(
+            of=name,
+            what="collateral",
+            then=f"partners refuse the evidence of '{name}'",
+            ends_ns=collateral_ends_ns(told.collateral),
+        ),
+    )
+
+
+def expiry_notes(expiries: tuple[Expiry, ...], now_ns: int) -> Iterator[Note]:
+    """Yield what an operator should know of at a start: what expired, and what soon will."""
+    for each in expiries:
+        days = each.days_left(now_ns)
+        if days < DAYS_LOW:
+            name = "credentials.expired" if days < 0 else "credentials.expiring"
+            told = (("what", each.what), ("ends", format_instant(each.ends_ns)))
+            fields = (*told, ("days", days), ("then", each.then), ("advice", each.advice))
+            yield Note(name=name, fields=fields)
