@@ -4,8 +4,11 @@ from pathlib import Path
 import pytest
 
 from mutualedge.adapters.isolation import IsolationReport, MissingLayer
+from mutualedge.adapters.tee_sim import make_platform, make_test_root
+from mutualedge.app.measurement import runner_measurement
 from mutualedge.app.runner_link import RunnerLink, started_note
 from mutualedge.app.words import WORDS
+from mutualedge.model import NS_PER_S
 from mutualedge.protocol import Event, Note, RunnerLost, RunnerStarted
 from mutualedge.signing import Envelope
 from tests.contract.test_isolation_starts import program
@@ -27,7 +30,7 @@ def failing_first(folder: Path, starts: int) -> Path:
     )
 
 
-def live_until(name: str) -> tuple[list[Note], list[Event]]:
+def live_until(name: str, platform: bytes = b"no platform") -> tuple[list[Note], list[Event]]:
     """Return what a link noted and posted until it noted this."""
     notes: list[Note] = []
     events: list[Event] = []
@@ -40,7 +43,7 @@ def live_until(name: str) -> tuple[list[Note], list[Event]]:
             if each.name == name:
                 happened.set()
 
-        link = RunnerLink(b"no platform", TRUST, note)
+        link = RunnerLink(platform, TRUST, note)
         living = asyncio.create_task(link.run(events.append))
         async with asyncio.timeout(STEP_TIMEOUT_S):
             await happened.wait()
@@ -97,3 +100,15 @@ def test_what_is_missing_reaches_the_terminal() -> None:
     assert "\n" not in told
     for part in ("isolated by wasm, rlimits", "bubblewrap: install it", "grant CAP_SYS_NICE"):
         assert part in told
+
+
+def test_a_runner_of_another_release_names_both_measurements() -> None:
+    """Its machine vouches for what it was founded with; the operator learns what to install."""
+    now_ns = 1_800_000_000 * NS_PER_S
+    root = make_test_root("trial", bytes(32), now_ns)
+    founded = make_platform(root, "ab" * 16, now_ns, mr_enclave="cd" * 32, mr_signer="0" * 64)
+    notes, _ = live_until("runner.ended", founded.to_bytes())
+    ended = dict(notes[-1].fields)
+    assert ended["status"] == "78"
+    words = str(ended["words"])
+    assert all(each in words for each in (runner_measurement(), "cd" * 32, "mutualedge renew"))

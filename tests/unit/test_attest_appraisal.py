@@ -9,6 +9,7 @@ from mutualedge.adapters.tee_sim import make_collateral, make_platform, make_tes
 from mutualedge.attest import (
     PLACEMENT_SKEW_NS,
     MeterAttestation,
+    Refusal,
     appraise,
     check_evidence,
     policy_for,
@@ -66,6 +67,16 @@ def test_wrong_measurement() -> None:
     """A genuine enclave that runs another program is refused."""
     evidence = PLATFORM.quote(bound_to_this_session(), "33" * 32, SIGNER)
     assert codes(quoted(evidence)) == ("attest.evidence.measurement",)
+
+
+def test_another_release_is_named_by_both_measurements() -> None:
+    """Who reads the refusal sees whose runner is which, and that one of the two must update."""
+    evidence = PLATFORM.quote(bound_to_this_session(), "33" * 32, SIGNER)
+    outcome = check_evidence(POLICY, quoted(evidence), LEASE, NOW_NS)
+    assert isinstance(outcome, Refusal)
+    (reason,) = outcome.reasons
+    named = ("33" * 32, RUNNER, POLICY.provider, "installs the other's release")
+    assert all(each in reason.sentence for each in named)
 
 
 def test_diversion_to_another_machine() -> None:

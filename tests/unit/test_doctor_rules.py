@@ -32,7 +32,14 @@ CLOCK = Clock(
     ledger_ns=NOW_NS - NS_PER_DAY,
 )
 PORT = Port(of="hub", number=7422, is_taken=True, is_owner_up=True)
-TRUST = Trust(of="candy", version=2, problem="", knows_this_code=True)
+TRUST = Trust(
+    of="candy",
+    version=2,
+    problem="",
+    knows_this_code=True,
+    measured="a1" * 32,
+    accepted=("b2" * 32, "c3" * 32),
+)
 
 
 def test_an_old_python_is_a_problem() -> None:
@@ -159,7 +166,9 @@ def test_what_runs_out_is_told_in_time(days: float, result: str) -> None:
 def test_another_code_than_the_trust_file_names_is_a_problem() -> None:
     """The runner would end with status 78; the finding says so before it does."""
     other = msgspec.structs.replace(TRUST, knows_this_code=False)
-    assert "78" in rules.judge_trust(other).meaning
+    meaning = rules.judge_trust(other).meaning
+    assert "78" in meaning
+    assert all(each in meaning for each in (TRUST.measured, *TRUST.accepted))
     assert rules.judge_trust(msgspec.structs.replace(TRUST, problem="No.")).result == "problem"
     assert rules.judge_trust(TRUST).result == "ok"
 

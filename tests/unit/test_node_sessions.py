@@ -42,6 +42,7 @@ def assert_nothing_was_trusted(world: World, code: str) -> None:
     """Check that the refusal has this code and that neither voucher nor secret left."""
     codes = {note["code"] for note in world.candy.noted("session.not_opened")}
     assert code in codes, codes
+    assert all(note["provider"] == FORGE for note in world.candy.noted("session.not_opened"))
     assert world.candy.asked(OpenSession)
     assert world.candy.asked(FinishSession) == []
     assert dict(world.candy.store.scan("meter")) == {}

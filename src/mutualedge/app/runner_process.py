@@ -36,7 +36,11 @@ def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as node:
         platform = SimulatedPlatform.from_bytes(_read_frame(node) or b"")
         if platform.mr_enclave != runner_measurement():
-            sys.stderr.write("The platform vouches for another release of the runner than this.\n")
+            sys.stderr.write(
+                f"This runner measures {runner_measurement()}, its machine vouches for "
+                f"{platform.mr_enclave}: another release; install that one again, or run "
+                "'mutualedge renew' once the members adopted this one.\n"
+            )
             sys.exit(MEASUREMENT_DIFFERS)
         trust = parse_canonical(_read_frame(node) or b"", Envelope)
         runtime = WasmRuntime()

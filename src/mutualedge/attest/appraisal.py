@@ -205,8 +205,9 @@ def _check_claims(
 ) -> Iterator[Reason]:
     if claims.mr_enclave not in policy.measurements:
         sentence = (
-            f"The enclave measures {claims.mr_enclave}, which the trust file does not list; "
-            "it runs another program than the consortium's runner."
+            f"'{policy.provider}' runs a runner measured {claims.mr_enclave}, the trust file "
+            f"accepts {' or '.join(policy.measurements)}: another release, or another program. "
+            "Who is behind installs the other's release, or the members adopt both measurements."
         )
         yield Reason(code="attest.evidence.measurement", sentence=sentence)
     bound = report_data(

@@ -300,7 +300,13 @@ class Borrower:
         try:
             on_reply(reply)
         except MutualEdgeError as error:
-            self._station.note("session.not_opened", lease=lease.lease_id, code=error.code)
+            self._station.note(
+                "session.not_opened",
+                lease=lease.lease_id,
+                provider=lease.terms.provider,
+                code=error.code,
+                sentence=error.sentence,
+            )
             release = partial(self._connecting.pop, lease.lease_id, None)
             self._station.after(self._backoff_ns(error), release)
 

@@ -39,7 +39,7 @@ from mutualedge.consortium.rows import BLOCK_BUCKET
 from mutualedge.errors import MutualEdgeError
 from mutualedge.identity import verify_trust
 from mutualedge.ledger import Block
-from mutualedge.model import parse_instant
+from mutualedge.model import Digest, parse_instant
 from mutualedge.protocol import SignedBlock
 from mutualedge.signing import Envelope, parse_canonical
 
@@ -146,9 +146,20 @@ def trust_of(name: str, trust: Envelope) -> Trust:
     try:
         told = verify_trust(trust).trust
     except MutualEdgeError as error:
-        return Trust(of=name, version=0, problem=error.sentence, knows_this_code=False)
-    is_known = runner_measurement() in told.runner_measurements
-    return Trust(of=name, version=told.version, problem="", knows_this_code=is_known)
+        return _trust(name, 0, error.sentence, ())
+    return _trust(name, told.version, "", told.runner_measurements)
+
+
+def _trust(name: str, version: int, problem: str, accepted: tuple[Digest, ...]) -> Trust:
+    measured = runner_measurement()
+    return Trust(
+        of=name,
+        version=version,
+        problem=problem,
+        knows_this_code=measured in accepted,
+        measured=measured,
+        accepted=accepted,
+    )
 
 
 def store_of(name: str, own: Path) -> StoreCheck:

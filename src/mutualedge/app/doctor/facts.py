@@ -73,12 +73,16 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         problem: Why the file does not verify; empty if it does.
         knows_this_code: It names the measurement of the runner's code as it is here.
+        measured: That measurement.
+        accepted: The measurements it names.
     """
 
     of: str
     version: int
     problem: str
     knows_this_code: bool
+    measured: str
+    accepted: tuple[str, ...]
 
 
 class StoreCheck(msgspec.Struct, frozen=True, kw_only=True):

@@ -229,8 +229,8 @@ def judge_trust(trust: Trust) -> Finding:
         return _problem(check, trust.problem, "Fetch the consortium's trust file anew.")
     if not trust.knows_this_code:
         meaning = (
-            f"Version {trust.version} does not name the runner's code installed here: the runner "
-            "ends with status 78."
+            f"Version {trust.version} accepts runners measured {' or '.join(trust.accepted)}; the "
+            f"code installed here measures {trust.measured}: the runner ends with status 78."
         )
         advice = "Install the release it names, or have the members adopt this one."
         return _problem(check, meaning, advice)
