@@ -57,8 +57,9 @@ def expiry_notes(expiries: tuple[Expiry, ...], now_ns: int) -> Iterator[Note]:
     """Yield what an operator should know of at a start: what expired, and what soon will."""
     for each in expiries:
         days = each.days_left(now_ns)
-        if days < DAYS_LOW:
-            name = "credentials.expired" if days < 0 else "credentials.expiring"
-            told = (("what", each.what), ("ends", format_instant(each.ends_ns)))
-            fields = (*told, ("days", days), ("then", each.then), ("advice", each.advice))
-            yield Note(name=name, fields=fields)
+        told = (("what", each.what), ("ends", format_instant(each.ends_ns)), ("days", days))
+        fields = (*told, ("then", each.then), ("advice", each.advice))
+        if days < 0:
+            yield Note(name="credentials.expired", fields=fields)
+        elif days < DAYS_LOW:
+            yield Note(name="credentials.expiring", fields=fields)

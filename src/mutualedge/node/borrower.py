@@ -66,6 +66,9 @@ OFFER_DURATION_MAX_NS = 60_000 * NS_PER_MS
 ENDED_LINKS_MAX = 8
 """Ended sessions of a lease whose keys we keep: as many as a provider keeps open."""
 
+WORDS_MAX = 1_000
+"""Characters noted of a refusal, which may be the partner's own words; ours are shorter."""
+
 PROPOSALS_MAX = 5
 """Times the same proposal is sent before another lease is asked for."""
 
@@ -305,7 +308,7 @@ class Borrower:
                 lease=lease.lease_id,
                 provider=lease.terms.provider,
                 code=error.code,
-                sentence=error.sentence,
+                sentence=error.sentence[:WORDS_MAX],
             )
             release = partial(self._connecting.pop, lease.lease_id, None)
             self._station.after(self._backoff_ns(error), release)
