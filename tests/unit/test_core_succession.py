@@ -3,8 +3,15 @@
 import msgspec
 import pytest
 
-from mutualedge.errors import PeerError
-from mutualedge.identity import Consortium, leavers, parse_trust, verify_successor
+from mutualedge.errors import PeerError, UsageError
+from mutualedge.identity import (
+    MEASUREMENTS_MAX,
+    Consortium,
+    leavers,
+    parse_trust,
+    verify_successor,
+    with_measurement,
+)
 from mutualedge.model import ZERO_DIGEST, AssuranceLevel, Digest, EnterpriseId
 from mutualedge.signing import Envelope, countersign, sign_record
 from tests.unit.ledger_world import (
@@ -222,3 +229,14 @@ def test_a_runner_reads_a_file_without_knowing_who_adopted_it() -> None:
     forged = sign_record(member(ERGO), enterprise_key(ACME))
     with pytest.raises(PeerError, match=r"signing\.envelope\.unsigned"):
         parse_trust(with_card(forged, *NAMES))
+
+
+def test_so_many_releases_are_accepted_and_no_more() -> None:
+    """The trust file stays within its bound; the refusal says what to do."""
+    measurement = Digest("cd" * 32)
+    assert measurement in with_measurement(consortium(), measurement).runner_measurements
+    many = tuple(Digest(f"{number:064x}") for number in range(MEASUREMENTS_MAX))
+    full = parse_trust(successor(consortium(), *NAMES, changes={"runner_measurements": many}))
+    with pytest.raises(UsageError) as refused:
+        with_measurement(full, measurement)
+    assert refused.value.code == "identity.measurement.full"

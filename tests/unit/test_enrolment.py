@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from mutualedge.adapters.nats import verify_activation
-from mutualedge.adapters.tee_sim import make_test_root
+from mutualedge.adapters.tee_sim import SimulatedPlatform, make_test_root
 from mutualedge.app.accounts import account_key, open_door
 from mutualedge.app.enterprise import EnterpriseSecrets
 from mutualedge.app.office import Office
@@ -22,15 +22,18 @@ from mutualedge.errors import MutualEdgeError
 from mutualedge.identity import (
     HUB,
     Consortium,
+    TrustFile,
     create_authority,
     supermajority,
     verify_successor,
+    with_measurement,
     with_member,
 )
 from mutualedge.model import NS_PER_S, Digest, EnterpriseId, format_instant
 from mutualedge.protocol import (
     APPLICATIONS_MAX,
     Accepted,
+    Admission,
     Application,
     Applications,
     Apply,
@@ -46,17 +49,20 @@ from mutualedge.protocol import (
     InviteOrder,
     ListOrder,
     Progress,
+    ReleaseAccepted,
+    ReleaseWaiting,
     Renew,
     Renewed,
     RenewOrder,
 )
+from mutualedge.protocol.enrolment import Change
 from mutualedge.signing import Entropy, Envelope, SigningKey, parse_canonical, sign_record
 from tests.unit.ledger_world import NAMES, consortium, key, settlement_key
 
 NOW_NS = 1_800_000_000 * NS_PER_S
 SECRET = b"s" * 32
 NEWCOMER = EnterpriseId("newcomer")
-MEASUREMENT = Digest("ab" * 32)
+MEASUREMENT, NEWER = Digest("ab" * 32), Digest("cd" * 32)
 DAY_NS = 86_400 * NS_PER_S
 FIRST, SECOND, THIRD = NAMES[:3]
 
@@ -179,13 +185,22 @@ def apply(own: EnterpriseSecrets | None = None, secret: bytes = SECRET, **change
 
 def approve(by: EnterpriseId, own: EnterpriseSecrets | None = None, **changes: object) -> Approve:
     newcomer = own or secrets()
-    trust = with_member(consortium(), newcomer.card())
     importer = account_key(newcomer.account).public
+    door = open_door(account_key(account_seed(by)), importer, NOW_NS)
+    admission = Admission(newcomer=NEWCOMER, activation=door)
+    return approval(by, admission, with_member(consortium(), newcomer.card()), **changes)
+
+
+def approve_release(by: EnterpriseId, measurement: Digest = NEWER, **changes: object) -> Approve:
+    accepted = ReleaseAccepted(release="1.3", measurement=measurement)
+    return approval(by, accepted, with_measurement(consortium(), NEWER), **changes)
+
+
+def approval(by: EnterpriseId, change: Change, trust: TrustFile, /, **changes: object) -> Approve:
     order = ApprovalOrder(
         enterprise=by,
-        newcomer=NEWCOMER,
+        change=change,
         trust=sign_record(trust, key(f"enterprise {by}")),
-        activation=open_door(account_key(account_seed(by)), importer, NOW_NS),
         at=format_instant(NOW_NS),
     )
     changed = msgspec.structs.replace(order, **changes)
@@ -254,6 +269,7 @@ def renew(by: EnterpriseId, **changes: object) -> Renew:
     account = account_key(account_seed(by))
     order = RenewOrder(
         enterprise=by,
+        measurement=MEASUREMENT,
         tls_public_key_pem=secrets().tls_public_key_pem,
         activations={HUB: open_door(account, consortium().accounts[HUB], NOW_NS)},
         at=format_instant(NOW_NS),
@@ -273,6 +289,34 @@ def test_a_member_renews_what_expires() -> None:
     assert isinstance(renewed, Renewed)
     assert renewed.credentials.certificate_pem.startswith("-----BEGIN CERTIFICATE-----")
     assert set(bench.store.rows[ACTIVATION_BUCKET]) == {f"{FIRST}/{HUB}"}
+
+
+def test_a_release_is_accepted_beside_those_before() -> None:
+    """What enough members signed names both measurements; then its runners get their machines."""
+    bench = Bench()
+    needed = supermajority(len(NAMES))
+    for name in NAMES[: needed - 1]:
+        reply = bench.ask(approve_release(name))
+        assert isinstance(reply, Approved)
+        assert reply.trust is None
+        bench.restart()  # whatever was answered survives it
+    shown = bench.ask(list_order())
+    assert isinstance(shown, Applications)
+    waiting = ReleaseWaiting(release="1.3", measurement=NEWER, approved=NAMES[: needed - 1])
+    assert shown.releases == (waiting,)
+    signed = bench.ask(approve_release(NAMES[needed - 1]))
+    assert isinstance(signed, Approved)
+    assert signed.trust is not None
+    assert bench.refusal(renew(FIRST, measurement=NEWER)) == "enrolment.release.unknown"
+    bench.consortium = verify_successor(signed.trust, consortium())
+    assert set(bench.consortium.trust.runner_measurements) == {MEASUREMENT, NEWER}
+    renewed = bench.ask(renew(FIRST, measurement=NEWER))
+    assert isinstance(renewed, Renewed)
+    platform = SimulatedPlatform.from_bytes(renewed.credentials.platform)
+    assert platform.mr_enclave == NEWER
+    again = bench.ask(list_order())
+    assert isinstance(again, Applications)
+    assert again.releases == ()
 
 
 Case = tuple[Callable[[], Bench], Callable[[], DeskRequest], str]
@@ -354,6 +398,29 @@ CASES: dict[str, Case] = {
         lambda: renew(FIRST, activations={NEWCOMER: "x"}),
         "enrolment.door.unknown",
     ),
+    "approved a release that is accepted": (
+        Bench,
+        lambda: approve_release(FIRST, MEASUREMENT),
+        "identity.measurement.known",
+    ),
+    "approved a release with another's trust file": (
+        Bench,
+        lambda: approve_release(FIRST, Digest("ef" * 32)),
+        "enrolment.approval.other",
+    ),
+    "approved a release without the enterprise key": (
+        Bench,
+        lambda: approve_release(
+            FIRST,
+            trust=sign_record(with_measurement(consortium(), NEWER), settlement_key(FIRST)),
+        ),
+        "signing.envelope.unsigned",
+    ),
+    "renewed for a release nobody approved": (
+        Bench,
+        lambda: renew(FIRST, measurement=NEWER),
+        "enrolment.release.unknown",
+    ),
     "approved nobody": (
         lambda: Bench().invited(),
         lambda: approve(FIRST),
@@ -371,8 +438,13 @@ CASES: dict[str, Case] = {
         lambda: Bench().applied(),
         lambda: approve(
             FIRST,
-            activation=open_door(
-                account_key(account_seed(SECOND)), account_key(secrets().account).public, NOW_NS
+            change=Admission(
+                newcomer=NEWCOMER,
+                activation=open_door(
+                    account_key(account_seed(SECOND)),
+                    account_key(secrets().account).public,
+                    NOW_NS,
+                ),
             ),
         ),
         "nats.activation.forged",

@@ -142,7 +142,9 @@ class _Founder:
 
     def node_file(self, name: EnterpriseId, trust: Envelope) -> NodeFile:
         secrets = self.members[name]
-        granted = self.office.credentials(secrets.member, secrets.tls_public_key_pem, self.now_ns)
+        granted = self.office.credentials(
+            secrets.member, secrets.tls_public_key_pem, runner_measurement(), self.now_ns
+        )
         root_pem = self.authority.certificate_pem.decode()
         return secrets.node_file(trust, granted, root_pem, self.entropy)
 

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from mutualedge.adapters.tee_sim import SimulatedRoot, make_platform
 from mutualedge.app.accounts import CREDENTIALS_LIFE_NS
-from mutualedge.app.measurement import runner_measurement
 from mutualedge.identity import Authority, Member, SpiffeIdentity, issue_certificate
 from mutualedge.identity.certificates import LOOPBACK_HOSTS
-from mutualedge.model import EnterpriseId
+from mutualedge.model import Digest, EnterpriseId
 from mutualedge.protocol import Credentials
 
 NO_SIGNER = "0" * 64
@@ -22,8 +21,10 @@ class Office:
         self._authority = authority
         self._root = root
 
-    def credentials(self, member: Member, tls_public_key_pem: str, now_ns: int) -> Credentials:
-        """Return certificate and machine for a member.
+    def credentials(
+        self, member: Member, tls_public_key_pem: str, measurement: Digest, now_ns: int
+    ) -> Credentials:
+        """Return certificate and machine for a member whose runner is measured like this.
 
         Raises:
             UsageError: The key cannot be certified.
@@ -32,7 +33,7 @@ class Office:
             self._root,
             member.platform,
             now_ns,
-            mr_enclave=runner_measurement(),
+            mr_enclave=measurement,
             mr_signer=NO_SIGNER,
         )
         return Credentials(

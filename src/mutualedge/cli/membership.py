@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 Own = Annotated[Path, typer.Argument(help="Folder of the member's own node.")]
+FINGERPRINT = "Is this the newcomer's fingerprint?"
 Name = Annotated[str, typer.Argument(help="Name of the enterprise: a-z, 0-9 and '-'.")]
 
 
@@ -59,22 +60,28 @@ def approve(
         str | None, typer.Argument(help="Name of the newcomer; without it, list who waits.")
     ] = None,
     *,
+    release: Annotated[
+        bool, typer.Option("--release", help="Approve the release installed here instead.")
+    ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask; fingerprint was compared.")
     ] = False,
 ) -> int:
-    """Approve who wants to join, with the enterprise key; or list who does."""
+    """Approve who wants to join or a release, with the enterprise key; or list what waits."""
     import asyncio
 
     from mutualedge.app.membership import approval
     from mutualedge.app.names import parse_enterprise
 
+    def confirm(who: str) -> bool:
+        question = "Is this the release to be believed?" if release else FINGERPRINT
+        return yes or typer.confirm(f"{who}.\n{question}")
+
+    if release:
+        return 0 if asyncio.run(approval.approve_release(own, confirm, typer.echo)) else 1
     if newcomer is None:
         typer.echo("\n".join(asyncio.run(approval.waiting(own))) or "Nobody waits.")
         return 0
-
-    def confirm(who: str) -> bool:
-        return yes or typer.confirm(f"{who}.\nIs this the newcomer's fingerprint?")
 
     name = parse_enterprise(newcomer)
     return 0 if asyncio.run(approval.approve(own, name, confirm, typer.echo)) else 1

@@ -9,21 +9,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, assert_never
 
-import msgspec
-
+from mutualedge.consortium.approvals import Approvals
 from mutualedge.errors import PeerError, RefusedByPolicy
 from mutualedge.identity import (
+    MEASUREMENTS_MAX,
     Consortium,
     Member,
     TrustFile,
     parse_trust,
     supermajority,
+    with_measurement,
     with_member,
 )
 from mutualedge.model import NS_PER_S, Digest, EnterpriseId, parse_instant
 from mutualedge.protocol import (
     APPLICATIONS_MAX,
     Accepted,
+    Admission,
     Application,
     Applications,
     Applied,
@@ -42,6 +44,8 @@ from mutualedge.protocol import (
     InviteOrder,
     ListOrder,
     Progress,
+    ReleaseAccepted,
+    ReleaseWaiting,
     Renew,
     Renewed,
     RenewOrder,
@@ -53,13 +57,15 @@ from mutualedge.signing import (
     Envelope,
     canonical_bytes,
     parse_canonical,
-    signed_only_by,
     verify_record,
 )
 
+RELEASES = "release:"
+"""Subject of every approval of a release: of each member the last one counts. No enterprise is
+called like this."""
+
 INVITATION_BUCKET = "invitation"
 APPLICATION_BUCKET = "application"
-APPROVAL_BUCKET = "approval"
 ACTIVATION_BUCKET = "activation"
 
 ORDER_AGE_NS_MAX = 300 * NS_PER_S
@@ -75,8 +81,9 @@ DeskRequest = NewcomerRequest | MemberRequest
 Order = TypeVar("Order", InviteOrder, ListOrder, ApprovalOrder, RenewOrder)
 
 
-Issue = Callable[[Member, str, int], Credentials]
-"""Makes certificate and machine for a member, from the public key it wants certified, now."""
+Issue = Callable[[Member, str, Digest, int], Credentials]
+"""Makes certificate and machine for a member, from the public key it wants certified and what its
+runner is measured as, now."""
 
 VerifyDoor = Callable[[str, str, str, int], None]
 """Returns if a token is one account's leave for another to call it, now; raises otherwise."""
@@ -117,9 +124,9 @@ class Enrolment:
         self._release = release
         self._founding = founding
         self._rows = {
-            bucket: dict(store.scan(bucket))
-            for bucket in (INVITATION_BUCKET, APPLICATION_BUCKET, APPROVAL_BUCKET)
+            bucket: dict(store.scan(bucket)) for bucket in (INVITATION_BUCKET, APPLICATION_BUCKET)
         }
+        self._approvals = Approvals(store)
         self._writes: list[Write] = []
 
     def answer(
@@ -246,7 +253,7 @@ class Enrolment:
     def waiting(
         self, request: AskApplications, consortium: Consortium, now_ns: int
     ) -> Applications:
-        """Return who waits for approval.
+        """Return who and what waits for approval.
 
         Raises:
             PeerError: No member asks.
@@ -257,7 +264,30 @@ class Enrolment:
             for name, raw in self._applications()
             if not consortium.has(name)
         )
-        return Applications(trust=consortium.envelope, waiting=waiting)
+        releases = self._releases(consortium)
+        return Applications(trust=consortium.envelope, waiting=waiting, releases=releases)
+
+    def _releases(self, consortium: Consortium) -> tuple[ReleaseWaiting, ...]:
+        """Return each release that somebody approved for the version after the present one."""
+        known = consortium.trust.runner_measurements
+        if len(known) >= MEASUREMENTS_MAX:
+            return ()
+        asked = {
+            change.measurement: change
+            for order in self._approvals.orders(RELEASES, consortium).values()
+            if isinstance(change := order.change, ReleaseAccepted)
+            and change.measurement not in known
+        }
+        waiting = []
+        for measurement in sorted(asked):
+            trust = with_measurement(consortium, measurement)
+            approved = self._approvals.approvers(RELEASES, trust, consortium)
+            if approved:
+                release = asked[measurement].release
+                waiting.append(
+                    ReleaseWaiting(release=release, measurement=measurement, approved=approved)
+                )
+        return tuple(waiting)
 
     def approve(self, request: Approve, consortium: Consortium, now_ns: int) -> Approved:
         """Keep a member's approval; once enough approve, return the trust file they all signed.
@@ -265,29 +295,54 @@ class Enrolment:
         Raises:
             PeerError: Not that member's signatures, or over another trust file.
             RefusedByPolicy: Nobody of this name waits.
+            UsageError: The release is accepted already.
         """
         order = _verified(request.order, ApprovalOrder, consortium, now_ns)
-        candidate = self._waiting(order.newcomer, consortium)
-        approver = consortium.member(order.enterprise)
-        if order.trust.payload != canonical_bytes(candidate.trust):
-            sentence = f"This approves another trust file than the next one with '{order.newcomer}'"
-            raise PeerError("enrolment.approval.other", f"{sentence}; look again, then approve.")
-        verify_record(order.trust, TrustFile, approver.enterprise_key)
-        self._verify_door(order.activation, approver.account, candidate.member.account, now_ns)
-        self._put(APPROVAL_BUCKET, f"{order.newcomer}/{order.enterprise}", request.order)
-        self._open(order.enterprise, order.newcomer, order.activation)
-        for importer, token in candidate.application.activations.items():
-            self._open(order.newcomer, importer, token)
-        return self._counted(order.newcomer, consortium)
+        match order.change:
+            case Admission(newcomer=newcomer) as admission:
+                candidate = self._waiting(newcomer, consortium)
+                subject, wanted = str(newcomer), candidate.trust
+                _verify_approves(order, wanted, consortium)
+                self._open_doors(order.enterprise, admission, candidate, consortium, now_ns)
+            case ReleaseAccepted(measurement=measurement):
+                subject, wanted = RELEASES, with_measurement(consortium, measurement)
+                _verify_approves(order, wanted, consortium)
+            case _:
+                assert_never(order.change)
+        self._writes.append(self._approvals.put(subject, order.enterprise, request.order))
+        return self._approvals.counted(subject, wanted, consortium)
+
+    def _open_doors(
+        self,
+        approver: EnterpriseId,
+        admission: Admission,
+        candidate: _Candidate,
+        consortium: Consortium,
+        now_ns: int,
+    ) -> None:
+        """Keep the approver's leave for the newcomer to call it, and the newcomer's for all."""
+        account, token = consortium.member(approver).account, admission.activation
+        self._verify_door(token, account, candidate.member.account, now_ns)
+        self._open(approver, admission.newcomer, token)
+        for importer, other in candidate.application.activations.items():
+            self._open(admission.newcomer, importer, other)
 
     def renew(self, request: Renew, consortium: Consortium, now_ns: int) -> Renewed:
         """Return a member's credentials anew, and keep its leaves to be called.
 
         Raises:
             PeerError: No member asks, or a leave is not what it must be.
+            RefusedByPolicy: Its runner is none that the members accept.
             UsageError: The key cannot be certified.
         """
         order = _verified(request.order, RenewOrder, consortium, now_ns)
+        if order.measurement not in consortium.trust.runner_measurements:
+            sentence = (
+                f"Your runner measures {order.measurement}, the trust file accepts "
+                f"{' or '.join(consortium.trust.runner_measurements)}; have the members approve "
+                "it first: mutualedge approve FOLDER --release."
+            )
+            raise RefusedByPolicy("enrolment.release.unknown", sentence)
         member, doors = consortium.member(order.enterprise), consortium.accounts
         for importer, token in order.activations.items():
             if importer not in doors:
@@ -296,19 +351,8 @@ class Enrolment:
             self._verify_door(token, member.account, doors[importer], now_ns)
         for importer, token in order.activations.items():
             self._open(order.enterprise, importer, token)
-        return Renewed(credentials=self._issue(member, order.tls_public_key_pem, now_ns))
-
-    def _counted(self, newcomer: EnterpriseId, consortium: Consortium) -> Approved:
-        approvers = self._approvers(newcomer, consortium)
-        needed = supermajority(len(consortium.members))
-        signed = None
-        if len(approvers) >= needed:
-            orders = [self._approval(newcomer, name) for name in approvers]
-            every = tuple(each for order in orders for each in order.trust.signatures)
-            keys = [consortium.member(name).enterprise_key for name in approvers]
-            loose = msgspec.structs.replace(orders[0].trust, signatures=every)
-            signed = signed_only_by(loose, *keys)
-        return Approved(approved=approvers, needed=needed, trust=signed)
+        issued = self._issue(member, order.tls_public_key_pem, order.measurement, now_ns)
+        return Renewed(credentials=issued)
 
     def _progress(self, newcomer: EnterpriseId, consortium: Consortium, now_ns: int) -> Progress:
         application = self._application(newcomer)
@@ -316,7 +360,7 @@ class Enrolment:
         if consortium.has(newcomer):
             member = consortium.member(newcomer)
             key = application.tls_public_key_pem
-            credentials = self._issue(member, key, now_ns)
+            credentials = self._issue(member, key, application.measurement, now_ns)
         return Progress(
             approved=() if credentials else self._approvers(newcomer, consortium),
             needed=supermajority(len(consortium.members)),
@@ -374,17 +418,8 @@ class Enrolment:
         self, newcomer: EnterpriseId, consortium: Consortium
     ) -> tuple[EnterpriseId, ...]:
         """Return who approved just this application, for the version after the present one."""
-        wanted = canonical_bytes(self._waiting(newcomer, consortium).trust)
-        return tuple(
-            member.enterprise
-            for member in consortium.members
-            if f"{newcomer}/{member.enterprise}" in self._rows[APPROVAL_BUCKET]
-            and self._approval(newcomer, member.enterprise).trust.payload == wanted
-        )
-
-    def _approval(self, newcomer: str, enterprise: str) -> ApprovalOrder:
-        raw = self._rows[APPROVAL_BUCKET][f"{newcomer}/{enterprise}"]
-        return parse_canonical(_envelope(raw).payload, ApprovalOrder)
+        wanted = self._waiting(newcomer, consortium).trust
+        return self._approvals.approvers(newcomer, wanted, consortium)
 
     def _put(self, bucket: str, key: str, value: Envelope) -> None:
         raw = canonical_bytes(value)
@@ -412,6 +447,18 @@ def _candidate(application: Envelope, consortium: Consortium) -> _Candidate:
     )
     parse_trust(proposed)
     return _Candidate(application=claimed, member=member, trust=trust)
+
+
+def _verify_approves(order: ApprovalOrder, wanted: TrustFile, consortium: Consortium) -> None:
+    """Return if an order's trust file is the next one with just its change, signed by its approver.
+
+    Raises:
+        PeerError: It is not.
+    """
+    if order.trust.payload != canonical_bytes(wanted):
+        sentence = "This approves another trust file than the next one with this change alone"
+        raise PeerError("enrolment.approval.other", f"{sentence}; look again, then approve.")
+    verify_record(order.trust, TrustFile, consortium.member(order.enterprise).enterprise_key)
 
 
 def _verified(envelope: Envelope, kind: type[Order], consortium: Consortium, now_ns: int) -> Order:

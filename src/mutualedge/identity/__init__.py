@@ -9,6 +9,7 @@ from mutualedge.identity.certificates import (
     public_key_of,
 )
 from mutualedge.identity.members import (
+    MEASUREMENTS_MAX,
     HUB,
     Consortium,
     Member,
@@ -17,11 +18,12 @@ from mutualedge.identity.members import (
     supermajority,
     verify_trust,
 )
-from mutualedge.identity.proposals import with_member, without_member
+from mutualedge.identity.proposals import with_measurement, with_member, without_member
 from mutualedge.identity.succession import leavers, verify_successor
 
 __all__ = [
     "HUB",
+    "MEASUREMENTS_MAX",
     "Authority",
     "Consortium",
     "Member",
@@ -36,6 +38,7 @@ __all__ = [
     "supermajority",
     "verify_successor",
     "verify_trust",
+    "with_measurement",
     "with_member",
     "without_member",
 ]

@@ -28,6 +28,9 @@ HUB = EnterpriseId("hub")
 MEMBERS_MAX = 64
 """Members of one consortium; above it, pairwise imports and witnesses grow too many."""
 
+MEASUREMENTS_MAX = 64
+"""Releases of the runner that may be accepted at once."""
+
 
 class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The keys an enterprise delegates, each for one purpose, under its own signature.
@@ -79,7 +82,9 @@ class TrustFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     witness_key: Bytes32
     hub_account: BusAccount
     attestation_root: Annotated[bytes, msgspec.Meta(max_length=8192)]
-    runner_measurements: Annotated[tuple[HexDigest, ...], msgspec.Meta(min_length=1, max_length=64)]
+    runner_measurements: Annotated[
+        tuple[HexDigest, ...], msgspec.Meta(min_length=1, max_length=MEASUREMENTS_MAX)
+    ]
 
 
 class Consortium:

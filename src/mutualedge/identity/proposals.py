@@ -3,8 +3,8 @@
 import msgspec
 
 from mutualedge.errors import UsageError
-from mutualedge.identity.members import Consortium, Member, TrustFile
-from mutualedge.model import EnterpriseId
+from mutualedge.identity.members import MEASUREMENTS_MAX, Consortium, Member, TrustFile
+from mutualedge.model import Digest, EnterpriseId
 from mutualedge.signing import Envelope, parse_canonical
 
 
@@ -38,15 +38,37 @@ def without_member(consortium: Consortium, enterprise: EnterpriseId) -> TrustFil
     return _next(consortium, cards)
 
 
+def with_measurement(consortium: Consortium, measurement: Digest) -> TrustFile:
+    """Return the version after this one, which accepts runners of one more measurement.
+
+    Raises:
+        UsageError: They are accepted already, or too many are.
+    """
+    known = consortium.trust.runner_measurements
+    if measurement in known:
+        sentence = f"Runners measured {measurement} are accepted already; run 'mutualedge renew'."
+        raise UsageError("identity.measurement.known", sentence)
+    if len(known) >= MEASUREMENTS_MAX:
+        sentence = f"{MEASUREMENTS_MAX} measurements are accepted already; take old ones out first."
+        raise UsageError("identity.measurement.full", sentence)
+    accepted = tuple(sorted((*known, measurement)))
+    return _next(consortium, consortium.trust.members, accepted)
+
+
 def _cards(consortium: Consortium) -> dict[EnterpriseId, Envelope]:
     names = (member.enterprise for member in consortium.members)
     return dict(zip(names, consortium.trust.members, strict=True))
 
 
-def _next(consortium: Consortium, cards: tuple[Envelope, ...]) -> TrustFile:
+def _next(
+    consortium: Consortium,
+    cards: tuple[Envelope, ...],
+    measurements: tuple[Digest, ...] | None = None,
+) -> TrustFile:
     return msgspec.structs.replace(
         consortium.trust,
         version=consortium.trust.version + 1,
         previous=consortium.digest,
         members=cards,
+        runner_measurements=measurements or consortium.trust.runner_measurements,
     )

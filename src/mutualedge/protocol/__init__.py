@@ -20,6 +20,7 @@ from mutualedge.protocol.effects import (
 )
 from mutualedge.protocol.enrolment import (
     APPLICATIONS_MAX,
+    Admission,
     Application,
     Applications,
     Applied,
@@ -38,6 +39,8 @@ from mutualedge.protocol.enrolment import (
     InviteOrder,
     ListOrder,
     Progress,
+    ReleaseAccepted,
+    ReleaseWaiting,
     Renew,
     Renewed,
     RenewOrder,
@@ -137,6 +140,7 @@ __all__ = [
     "RECORD_BYTES_MAX",
     "Accepted",
     "AddCheckpoint",
+    "Admission",
     "Answer",
     "Answered",
     "Application",
@@ -195,6 +199,8 @@ __all__ = [
     "Reading",
     "ReadingScored",
     "Refused",
+    "ReleaseAccepted",
+    "ReleaseWaiting",
     "Renew",
     "RenewOrder",
     "Renewed",

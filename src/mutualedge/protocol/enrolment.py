@@ -70,18 +70,37 @@ class ListOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     at: InstantText
 
 
+class Admission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
+    """Somebody joins; with it the approver's leave for the newcomer to call it."""
+
+    newcomer: EnterpriseName
+    activation: Activation
+
+
+class ReleaseAccepted(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True
+):
+    """Runners of one more release are believed: of this version, measured like this."""
+
+    release: Release
+    measurement: HexDigest
+
+
+Change = Admission | ReleaseAccepted
+"""What a next trust file changes, and what goes with it."""
+
+
 class ApprovalOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A member approves a newcomer; under its settlement key.
+    """A member approves a change; under its settlement key.
 
     Attributes:
+        change: What for.
         trust: The next trust file, under its enterprise key.
-        activation: Its leave for the newcomer to call it.
     """
 
     enterprise: EnterpriseName
-    newcomer: EnterpriseName
+    change: Change
     trust: Envelope
-    activation: Activation
     at: InstantText
 
 
@@ -89,11 +108,13 @@ class RenewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A member wants what expires anew; under its settlement key.
 
     Attributes:
+        measurement: What its runner is measured as by now.
         tls_public_key_pem: To be certified for the link to the hub.
         activations: Its leave to call it, by name, for as long as credentials last.
     """
 
     enterprise: EnterpriseName
+    measurement: HexDigest
     tls_public_key_pem: Pem
     activations: Activations
     at: InstantText
@@ -186,11 +207,20 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     approved: Approvers
 
 
+class ReleaseWaiting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A release that not enough members approved yet, and who did."""
+
+    release: Release
+    measurement: HexDigest
+    approved: Approvers
+
+
 class Applications(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """Who waits, and the trust file that a newcomer would be added to."""
+    """Who and what waits, and the trust file that it would be added to."""
 
     trust: Envelope
     waiting: Annotated[tuple[Applied, ...], msgspec.Meta(max_length=APPLICATIONS_MAX)]
+    releases: Annotated[tuple[ReleaseWaiting, ...], msgspec.Meta(max_length=APPROVERS_MAX)]
 
 
 class Approve(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):

@@ -35,10 +35,10 @@ from mutualedge.app.options import HubNetwork, HubOptions, NodeNetwork, NodeOpti
 from mutualedge.app.queries import ProcessState, ProcessView
 from mutualedge.app.settings import read_options
 from mutualedge.app.status_text import concerns
-from mutualedge.consortium.rows import BLOCK_BUCKET
+from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET
 from mutualedge.errors import MutualEdgeError
-from mutualedge.identity import verify_trust
-from mutualedge.ledger import Block
+from mutualedge.identity import Consortium, verify_trust
+from mutualedge.ledger import Block, Ledger
 from mutualedge.model import Digest, parse_instant
 from mutualedge.protocol import SignedBlock
 from mutualedge.signing import Envelope, parse_canonical
@@ -126,7 +126,7 @@ def expiries(own: Path, told: Told) -> Iterator[Expiry]:
     if isinstance(told, NodeFile):
         yield from node_expiries(told)
         return
-    with _hub_store(own) as store:
+    with _store(own) as store:
         tokens = doors(told, store)
     for exporter in sorted({each for each, _ in tokens}):
         ends = [token_ends_ns(token) for (each, _), token in tokens.items() if each == exporter]
@@ -137,17 +137,27 @@ def expiries(own: Path, told: Told) -> Iterator[Expiry]:
             yield Expiry(of=exporter, what=what, then=then, ends_ns=min(dated))
 
 
-def _hub_store(own: Path) -> SqliteStore:
+def _store(own: Path) -> SqliteStore:
     return SqliteStore(own / STORE_FILE, read_only=True)
 
 
-def trust_of(name: str, trust: Envelope) -> Trust:
-    """Return whether a trust file verifies and names the runner's code installed here."""
+def trust_of(name: str, own: Path, founding: Envelope) -> Trust:
+    """Return whether the trust file verifies and names the runner's code installed here.
+
+    That is the one of the founding, or the last one that a process's ledger adopted.
+    """
     try:
-        told = verify_trust(trust).trust
+        told = _current(own, verify_trust(founding)).trust
     except MutualEdgeError as error:
         return _trust(name, 0, error.sentence, ())
     return _trust(name, told.version, "", told.runner_measurements)
+
+
+def _current(own: Path, founding: Consortium) -> Consortium:
+    if not (own / STORE_FILE).exists():
+        return founding
+    with _store(own) as store:
+        return Ledger(founding, store.scan(LEDGER_BUCKET)).consortium
 
 
 def _trust(name: str, version: int, problem: str, accepted: tuple[Digest, ...]) -> Trust:

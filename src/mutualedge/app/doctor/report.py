@@ -107,7 +107,7 @@ def _examine_process(own: Path, process: ProcessView) -> Iterator[Finding]:
         yield _failed(f"settings of {name}", error.sentence)
         return
     yield from (judge_expiry(each, time.time_ns()) for each in dated)
-    yield judge_trust(consortium.trust_of(name, told.trust))
+    yield judge_trust(consortium.trust_of(name, own, told.trust))
     port = consortium.port_of(options, process)
     if port is not None:
         yield judge_port(port)

@@ -232,7 +232,9 @@ def judge_trust(trust: Trust) -> Finding:
             f"Version {trust.version} accepts runners measured {' or '.join(trust.accepted)}; the "
             f"code installed here measures {trust.measured}: the runner ends with status 78."
         )
-        advice = "Install the release it names, or have the members adopt this one."
+        advice = (
+            "Install a release it accepts, or approve this: mutualedge approve FOLDER --release."
+        )
         return _problem(check, meaning, advice)
     return _ok(check, f"Version {trust.version} names the code installed here.")
 

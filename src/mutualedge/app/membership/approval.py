@@ -4,9 +4,11 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 from mutualedge.app.accounts import account_key, open_door
+from mutualedge.app.measurement import runner_measurement
 from mutualedge.app.membership.invitation import Invitation, invitation_text
 from mutualedge.app.membership.joining import fingerprint
 from mutualedge.app.membership.site import (
@@ -18,7 +20,7 @@ from mutualedge.app.membership.site import (
     wait_outcome,
 )
 from mutualedge.errors import RefusedByPolicy
-from mutualedge.identity import Member, with_member
+from mutualedge.identity import Member, TrustFile, with_measurement, with_member
 from mutualedge.model import (
     NS_PER_S,
     Digest,
@@ -27,6 +29,7 @@ from mutualedge.model import (
 )
 from mutualedge.protocol import (
     Accepted,
+    Admission,
     Application,
     Applications,
     Applied,
@@ -37,7 +40,10 @@ from mutualedge.protocol import (
     Invite,
     InviteOrder,
     ListOrder,
+    ReleaseAccepted,
+    ReleaseWaiting,
 )
+from mutualedge.protocol.enrolment import Change
 from mutualedge.signing import (
     Envelope,
     parse_canonical,
@@ -85,12 +91,13 @@ async def invite(own: Path, newcomer: EnterpriseId) -> str:
 
 
 async def waiting(own: Path) -> list[str]:
-    """Return a sentence about each enterprise that waits for approval.
+    """Return a sentence about each enterprise and each release that waits for approval.
 
     Raises:
         MutualEdgeError: The office refuses or cannot be reached.
     """
-    return [_described(each) for each in (await _applications(member_site(own))).waiting]
+    shown = await _applications(member_site(own))
+    return [*map(_described, shown.waiting), *map(_described_release, shown.releases)]
 
 
 async def approve(own: Path, newcomer: EnterpriseId, confirm: Confirm, say: Say) -> bool:
@@ -111,15 +118,48 @@ async def approve(own: Path, newcomer: EnterpriseId, confirm: Confirm, say: Say)
     applied = await _application_of(member, newcomer)
     if not confirm(_described(applied)):
         return False
-    approved = await member.desk.ask(
-        Approve(order=_approval(member, applied.application)), Approved
-    )
+    if await _approved(member, _approval(member, applied.application), say):
+        say(f"'{newcomer}' is a member from now on.")
+    return True
+
+
+async def approve_release(own: Path, confirm: Confirm, say: Say) -> bool:
+    """Approve that runners of the release installed here are believed, beside those that are.
+
+    The last approval needed has the ledger adopt it. False if not confirmed.
+
+    Args:
+        own: The member's folder, with its enterprise key in it.
+        confirm: Shown release and measurement, says whether to go on.
+        say: Told what happened.
+
+    Raises:
+        UsageError: The enterprise key is not there, or the release is accepted already.
+        RefusedByPolicy: Our ledger is behind the hub's.
+        MutualEdgeError: The office or the ledger refuses.
+    """
+    member, measured = member_site(own), runner_measurement()
+    shown = await _applications(member)
+    _verify_current(member, shown)
+    by = next((each.approved for each in shown.releases if each.measurement == measured), ())
+    here = ReleaseWaiting(release=version("mutualedge"), measurement=measured, approved=by)
+    trust = with_measurement(member.consortium, measured)
+    if not confirm(_described_release(here)):
+        return False
+    change = ReleaseAccepted(release=here.release, measurement=measured)
+    if await _approved(member, _order(member, change, trust), say):
+        say("Its runners are believed from now on. Renew, then start the node: mutualedge renew")
+    return True
+
+
+async def _approved(member: MemberSite, order: Envelope, say: Say) -> bool:
+    """Send an approval; the last one needed has the ledger adopt the change. False if not yet."""
+    approved = await member.desk.ask(Approve(order=order), Approved)
     if approved.trust is None:
         missing = approved.needed - len(approved.approved)
         say(f"Approved by {', '.join(approved.approved)}; {missing} more must.")
-        return True
+        return False
     await wait_outcome(member, await adopt(member, approved.trust), say)
-    say(f"'{newcomer}' is a member from now on.")
     return True
 
 
@@ -128,14 +168,20 @@ def _approval(member: MemberSite, application: Envelope) -> Envelope:
     newcomer = verify_record(
         claimed.card, Member, parse_canonical(claimed.card.payload, Member).enterprise_key
     )
-    trust = sign_record(with_member(member.consortium, claimed.card), enterprise_key_of(member))
-    now_ns = time.time_ns()
+    account = account_key(member.told.account_seed)
+    admission = Admission(
+        newcomer=newcomer.enterprise,
+        activation=open_door(account, newcomer.account, time.time_ns()),
+    )
+    return _order(member, admission, with_member(member.consortium, claimed.card))
+
+
+def _order(member: MemberSite, change: Change, trust: TrustFile) -> Envelope:
     order = ApprovalOrder(
         enterprise=member.name,
-        newcomer=newcomer.enterprise,
-        trust=trust,
-        activation=open_door(account_key(member.told.account_seed), newcomer.account, now_ns),
-        at=format_instant(now_ns),
+        change=change,
+        trust=sign_record(trust, enterprise_key_of(member)),
+        at=format_instant(time.time_ns()),
     )
     return sign_record(order, member.settlement_key)
 
@@ -148,9 +194,7 @@ async def _applications(member: MemberSite) -> Applications:
 
 async def _application_of(member: MemberSite, newcomer: EnterpriseId) -> Applied:
     shown = await _applications(member)
-    if shown.trust.payload_digest != member.consortium.digest:
-        sentence = "This node has not seen the ledger's latest block; let it run, then try again."
-        raise RefusedByPolicy("membership.ledger.behind", sentence)
+    _verify_current(member, shown)
     for each in shown.waiting:
         if _name_of(each.application) == newcomer:
             return each
@@ -159,12 +203,28 @@ async def _application_of(member: MemberSite, newcomer: EnterpriseId) -> Applied
     raise RefusedByPolicy("membership.application.unknown", sentence)
 
 
+def _verify_current(member: MemberSite, shown: Applications) -> None:
+    """Return if our node knows the trust file that the office would change.
+
+    Raises:
+        RefusedByPolicy: It does not yet.
+    """
+    if shown.trust.payload_digest != member.consortium.digest:
+        sentence = "This node has not seen the ledger's latest block; let it run, then try again."
+        raise RefusedByPolicy("membership.ledger.behind", sentence)
+
+
 def _card_of(application: Envelope) -> Envelope:
     return parse_canonical(application.payload, Application).card
 
 
 def _name_of(application: Envelope) -> EnterpriseId:
     return parse_canonical(_card_of(application).payload, Member).enterprise
+
+
+def _described_release(waiting: ReleaseWaiting) -> str:
+    by = f"approved by {', '.join(waiting.approved)}" if waiting.approved else "not approved yet"
+    return f"Release {waiting.release}, runner measured {waiting.measurement}; {by}"
 
 
 def _described(applied: Applied) -> str:

@@ -7,6 +7,7 @@ import msgspec
 
 from mutualedge.app.accounts import account_key, open_door
 from mutualedge.app.files import TlsText, write_process_file
+from mutualedge.app.measurement import runner_measurement
 from mutualedge.app.membership.site import MemberSite, member_site
 from mutualedge.identity import public_key_of
 from mutualedge.model import format_instant
@@ -32,6 +33,7 @@ def _order(member: MemberSite) -> RenewOrder:
     accounts = member.consortium.accounts
     return RenewOrder(
         enterprise=member.name,
+        measurement=runner_measurement(),
         tls_public_key_pem=public_key_of(member.told.tls.private_key_pem.encode()).decode(),
         activations={
             name: open_door(account, other, now_ns)
