@@ -5,7 +5,7 @@ import pytest
 from tests.simulation.scenarios import simulate
 from tests.simulation.world import ClockStep, Plan
 
-SEEDS = (3, 4, 6)
+SEEDS = (3, 6)
 EVERYBODY = ("hub", "candy", "forge", "harbour")
 FROM_HOUR, TO_HOUR = 11, 14
 """Around the end of the day's second leases: what was lent must be settled meanwhile."""
@@ -30,6 +30,7 @@ CASES = {
     "the hub ahead": (wrong(3, "hub"), "ledger.block.ahead"),
     "everybody set back": (wrong(-5, *EVERYBODY), "clock.behind"),
     "everybody a day ahead": (wrong(24, *EVERYBODY), "clock.behind"),
+    "the hub away": ((ClockStep(who="hub", at_hour=4, down_hours=8),), "ledger.resumed"),
     "everybody away": (
         tuple(ClockStep(who=who, at_hour=5, down_hours=8) for who in EVERYBODY),
         "ledger.resumed",

@@ -402,6 +402,17 @@ def test_a_statement_that_never_settled_is_incomplete() -> None:
     assert report.exit_code == 2
 
 
+def test_a_lease_that_never_reached_the_ledger_owes_nothing() -> None:
+    """Nothing ran under it; that both signed just this asks no block for a settlement."""
+    scenario, lending = signed()
+    scenario = finish(scenario, lending)
+    never = scenario.lend(opened=False)
+    scenario.add_statement(statement_of(never.lease, ()))
+    scenario.publish(ACME, BOLT)
+    rules = {finding.rule for finding in scenario.verify().findings}
+    assert "audit.missing.settlement" not in rules
+
+
 def test_a_lease_opened_without_its_agreement_line_is_incomplete() -> None:
     """Whatever the ledger moved must be explained by an agreement of the bundle."""
     scenario = Scenario()

@@ -29,6 +29,7 @@ from mutualedge.model import (
 from mutualedge.signing import Envelope
 
 _LEDGER = 9
+_EXPIRED = "expired"
 
 
 class LedgerJudge:
@@ -70,6 +71,8 @@ class LedgerJudge:
             self._case.findings.add("missing.block", sentence, step=_LEDGER, subject="block 1")
         for lease_id, statements in self._case.statements.items():
             lease = self._books.leases.get(lease_id)
+            if not statements[0].total_microcredits and (lease is None or lease.status == _EXPIRED):
+                continue  # it never reached the ledger, or too late: nothing is owed, nothing moved
             if lease is None or lease.statement != statements[0].digest:
                 sentence = "Both sides signed this statement; no block of the bundle settles it."
                 self._case.findings.add(

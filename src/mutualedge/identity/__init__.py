@@ -9,8 +9,8 @@ from mutualedge.identity.certificates import (
     public_key_of,
 )
 from mutualedge.identity.members import (
-    MEASUREMENTS_MAX,
     HUB,
+    MEASUREMENTS_MAX,
     Consortium,
     Member,
     TrustFile,
