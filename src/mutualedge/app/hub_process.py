@@ -56,8 +56,8 @@ from mutualedge.model import EnterpriseId
 from mutualedge.protocol import Order, Refused, encode_message, parse_request
 from mutualedge.signing import SigningKey
 
-OFFICE_PEER = "office"
-"""Whoever asks about membership over TLS; what it asks says who it is."""
+OFFICE_PEER = "(office)"
+"""Whoever asks over TLS: no enterprise's name, so no member; what it asks says who it is."""
 
 
 async def run_hub(folder: Path, flags: Sequence[str] = ()) -> None:

@@ -9,7 +9,7 @@ from mutualedge.consortium.enrolment import Enrolment
 from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET, block_row_key
 from mutualedge.consortium.views import HubSnapshot, MemberView
 from mutualedge.consortium.witness import WITNESS_BUCKET, WitnessDesk
-from mutualedge.errors import CorruptState, MutualEdgeError, PeerError
+from mutualedge.errors import CorruptState, MutualEdgeError, PeerError, RefusedByPolicy
 from mutualedge.identity import Consortium, supermajority
 from mutualedge.ledger import Countersignature, Ledger
 from mutualedge.model import NS_PER_MS, NS_PER_S, EnterpriseId, format_instant
@@ -157,20 +157,32 @@ class Hub:
     def _reply_to(self, asked: Asked, now_ns: int) -> Reply | None:
         match asked.request:
             case SubmitCommands(commands=commands):
-                return self._gather(asked.ask_id, commands, now_ns)
+                return self._gather(asked, commands, now_ns)
             case AskBlocks(from_height=height):
+                self._verify_member(asked)
                 return self._blocks_from(height)
             case SubmitCountersignatures(countersignatures=envelopes):
                 for envelope in envelopes:
                     self._keep_countersignature(envelope)
                 return Accepted()
             case AddCheckpoint(body=body):
+                self._verify_member(asked)
                 return self._cosign(body, now_ns)
             case request if isinstance(request, EnrolmentRequest) and self._enrolment:
                 return self._enrol(self._enrolment, request, now_ns)
             case other:
                 sentence = f"The hub does not answer '{type(other).__name__}'; ask a member."
                 raise PeerError("hub.request.misplaced", sentence)
+
+    def _verify_member(self, asked: Asked) -> None:
+        """Refuse what a question does not prove by itself, from who has no account on the bus.
+
+        Raises:
+            RefusedByPolicy: No member asks.
+        """
+        if not self._consortium.has(EnterpriseId(asked.peer)):
+            sentence = f"Only members may ask '{type(asked.request).__name__}', over the bus."
+            raise RefusedByPolicy("hub.request.members-only", sentence)
 
     def _enrol(self, desk: Enrolment, request: EnrolmentRequest, now_ns: int) -> Reply:
         match request:
@@ -185,13 +197,16 @@ class Hub:
         self._has_new_doors = self._has_new_doors or isinstance(request, Renew)
         return reply
 
-    def _gather(self, ask_id: int, commands: tuple[Envelope, ...], now_ns: int) -> Refused | None:
+    def _gather(self, asked: Asked, commands: tuple[Envelope, ...], now_ns: int) -> Reply | None:
         if sum(len(waiting.commands) for waiting in self._mempool) + len(commands) > MEMPOOL_MAX:
             sentence = f"More than {MEMPOOL_MAX} commands wait for a block; ask again in a second."
             return Refused(code="hub.mempool.full", sentence=sentence)
-        for command in commands:
-            self.ledger.verify_command(command)
-        self._mempool.append(_Waiting(ask_id=ask_id, commands=commands))
+        parsed = [self.ledger.verify_command(command) for command in commands]
+        if not self._consortium.has(EnterpriseId(asked.peer)) and all(
+            self.ledger.outcome(each.enterprise, each.id) for each in parsed
+        ):  # whoever read a block could send its commands again and again: no block for those
+            return CommandsOrdered(height=self.ledger.height)
+        self._mempool.append(_Waiting(ask_id=asked.ask_id, commands=commands))
         if self._seal_at_ns is None:
             self._seal_at_ns = now_ns + GATHER_NS
         return None
