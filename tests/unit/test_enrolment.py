@@ -320,6 +320,14 @@ CASES: dict[str, Case] = {
         lambda: apply(activations={}),
         "enrolment.application.door",
     ),
+    "a door to nobody": (
+        lambda: Bench().invited(),
+        lambda: apply(
+            activations=parse_canonical(application(secrets()).payload, Application).activations
+            | {EnterpriseId("nobody"): "garbage"}
+        ),
+        "enrolment.application.door",
+    ),
     "somebody else's door": (
         lambda: Bench().invited(),
         lambda: apply(

@@ -341,16 +341,17 @@ class Enrolment:
             raise RefusedByPolicy("enrolment.release.mismatch", sentence)
 
     def _check_doors(self, candidate: _Candidate, consortium: Consortium, now_ns: int) -> None:
-        """Refuse an application that does not open its door to all it would work with."""
+        """Refuse an application that does not open its door to all it would work with, only."""
         account = candidate.member.account
         doors = consortium.accounts
-        missing = [name for name in doors if name not in candidate.application.activations]
-        if missing:
-            sentence = f"The application opens no door to '{missing[0]}'; apply again."
+        other = doors.keys() ^ candidate.application.activations.keys()
+        if other:
+            sentence = (
+                f"The application opens no door to '{min(other)}', or one to nobody; apply again."
+            )
             raise PeerError("enrolment.application.door", sentence)
         for importer, token in candidate.application.activations.items():
-            if importer in doors:
-                self._verify_door(token, account, doors[importer], now_ns)
+            self._verify_door(token, account, doors[importer], now_ns)
 
     def _waiting(self, newcomer: EnterpriseId, consortium: Consortium) -> _Candidate:
         raw = self._rows[APPLICATION_BUCKET].get(newcomer)
