@@ -39,7 +39,7 @@ from mutualedge.protocol import (
     Approved,
     AskApplications,
     AskConsortium,
-    AskHistory,
+    AskLedger,
     AskProgress,
     ConsortiumShown,
     Invite,
@@ -203,7 +203,7 @@ def test_a_newcomer_becomes_a_member() -> None:
     shown = bench.ask(AskConsortium(secret=SECRET))
     assert shown == ConsortiumShown(founding=consortium().envelope, trust=consortium().envelope)
     needed = supermajority(len(NAMES))
-    assert bench.ask(apply()) == Progress(approved=(), needed=needed, credentials=None)
+    assert bench.ask(apply()) == Progress(approved=(), needed=needed, is_admitted=False)
     for name in NAMES[: needed - 1]:
         bench.restart()  # whatever was answered survives it
         assert bench.approved(name).trust is None
@@ -211,11 +211,61 @@ def test_a_newcomer_becomes_a_member() -> None:
     assert signed.approved == NAMES[:needed]
     assert signed.trust is not None
     bench.consortium = verify_successor(signed.trust, consortium())
-    progress = bench.ask(AskProgress(secret=SECRET))
-    assert isinstance(progress, Progress)
-    assert progress.credentials is not None
-    assert progress.credentials.certificate_pem.startswith("-----BEGIN CERTIFICATE-----")
-    bench.desk.verify_admitted(AskHistory(secret=SECRET, from_height=1), bench.consortium, NOW_NS)
+    bench.consortium = verify_successor(signed.trust, consortium())
+    done = Progress(approved=(), needed=supermajority(len(NAMES) + 1), is_admitted=True)
+    assert bench.ask(AskProgress(secret=SECRET)) == done
+    bench.desk.verify_reader(ask_ledger(secrets()), bench.consortium, NOW_NS)
+    renewed = bench.ask(renewed_by(secrets()))
+    assert isinstance(renewed, Renewed)
+    assert renewed.credentials.certificate_pem.startswith("-----BEGIN CERTIFICATE-----")
+
+
+def admitted() -> Bench:
+    """Return an office of a consortium that adopted the newcomer, days after the invitation."""
+    bench = Bench().applied()
+    approvals = [bench.approved(name) for name in NAMES[: supermajority(len(NAMES))]]
+    signed = approvals[-1].trust
+    assert signed is not None
+    bench.consortium = verify_successor(signed, consortium())
+    bench.now_ns += 2 * DAY_NS
+    bench.restart()
+    return bench
+
+
+def test_who_was_interrupted_goes_on() -> None:
+    """Admitted, but away until its invitation expired: it asks and applies as before."""
+    bench = admitted()
+    assert isinstance(bench.ask(AskConsortium(secret=SECRET)), ConsortiumShown)
+    for request in (apply(), AskProgress(secret=SECRET)):
+        progress = bench.ask(request)
+        assert isinstance(progress, Progress)
+        assert progress.is_admitted
+
+
+def test_a_secret_gets_no_credentials() -> None:
+    """Whoever invited knows it as well: the machine of a member is for who signs as that member."""
+    bench = admitted()
+    bench.now_ns = NOW_NS
+    stranger = replace(secrets(), settlement=sha_of("of whoever invited"))
+    assert bench.refusal(renewed_by(stranger)) == "signing.envelope.unsigned"
+    with pytest.raises(MutualEdgeError) as refused:
+        bench.desk.verify_reader(ask_ledger(stranger), bench.consortium, NOW_NS)
+    assert refused.value.code == "signing.envelope.unsigned"
+
+
+def ask_ledger(own: EnterpriseSecrets) -> AskLedger:
+    order = ListOrder(enterprise=own.name, at=format_instant(NOW_NS))
+    return AskLedger(order=sign_record(order, SigningKey(own.settlement)), from_height=1)
+
+
+def renewed_by(own: EnterpriseSecrets) -> Renew:
+    order = RenewOrder(
+        enterprise=own.name,
+        tls_public_key_pem=own.tls_public_key_pem,
+        activations={},
+        at=format_instant(NOW_NS),
+    )
+    return Renew(order=sign_record(order, SigningKey(own.settlement)))
 
 
 def test_doors_open_with_the_approval() -> None:
@@ -409,10 +459,8 @@ def test_who_waits_may_not_read_the_ledger() -> None:
     """History is for members; a newcomer is one once it is adopted."""
     bench = Bench().applied()
     with pytest.raises(MutualEdgeError) as refused:
-        bench.desk.verify_admitted(
-            AskHistory(secret=SECRET, from_height=1), bench.consortium, NOW_NS
-        )
-    assert refused.value.code == "enrolment.newcomer.waiting"
+        bench.desk.verify_reader(ask_ledger(secrets()), bench.consortium, NOW_NS)
+    assert refused.value.code == "identity.member.unknown"
 
 
 def test_waiting_applications_are_bounded() -> None:

@@ -33,7 +33,6 @@ from mutualedge.protocol import (
     Approved,
     AskApplications,
     AskConsortium,
-    AskHistory,
     AskLedger,
     AskProgress,
     ConsortiumShown,
@@ -190,17 +189,21 @@ class Enrolment:
         Raises:
             RefusedByPolicy: No invitation has this secret, or it has expired.
         """
-        self._invited(request.secret, now_ns)
+        self._invited(request.secret, consortium, now_ns)
         return ConsortiumShown(founding=self._founding, trust=consortium.envelope)
 
     def apply(self, request: Apply, consortium: Consortium, now_ns: int) -> Progress:
         """Keep an application; the same one again changes nothing, another one replaces it.
 
+        Who is a member by now is told so: it was interrupted, and goes on.
+
         Raises:
             PeerError: Not signed by the card's own enterprise key, or a key that others have.
             RefusedByPolicy: Not invited, another release, or too many wait.
         """
-        newcomer = self._invited(request.secret, now_ns)
+        newcomer = self._invited(request.secret, consortium, now_ns)
+        if consortium.has(newcomer):
+            return self._progress(newcomer, consortium)
         candidate = _candidate(request.application, consortium)
         if candidate.member.enterprise != newcomer:
             sentence = f"The invitation is for '{newcomer}'; apply under that name."
@@ -212,26 +215,15 @@ class Enrolment:
             sentence = f"{APPLICATIONS_MAX} applications wait already; approve or replace some."
             raise RefusedByPolicy("enrolment.applications.full", sentence)
         self._put(APPLICATION_BUCKET, newcomer, request.application)
-        return self._progress(newcomer, consortium, now_ns)
+        return self._progress(newcomer, consortium)
 
     def progress(self, request: AskProgress, consortium: Consortium, now_ns: int) -> Progress:
-        """Return how far an application is, with credentials once its member is adopted.
+        """Return how far an application is.
 
         Raises:
             RefusedByPolicy: Not invited, or nothing was applied for.
         """
-        return self._progress(self._invited(request.secret, now_ns), consortium, now_ns)
-
-    def verify_admitted(self, request: AskHistory, consortium: Consortium, now_ns: int) -> None:
-        """Return if the holder of this secret may read the ledger.
-
-        Raises:
-            RefusedByPolicy: Not invited, or not admitted.
-        """
-        newcomer = self._invited(request.secret, now_ns)
-        if not consortium.has(newcomer):
-            sentence = f"'{newcomer}' is no member yet; wait for its approval."
-            raise RefusedByPolicy("enrolment.newcomer.waiting", sentence)
+        return self._progress(self._invited(request.secret, consortium, now_ns), consortium)
 
     def verify_reader(self, request: AskLedger, consortium: Consortium, now_ns: int) -> None:
         """Return if this is asked by who is a member, or was: it needs the block that let it go.
@@ -310,24 +302,23 @@ class Enrolment:
             signed = signed_only_by(loose, *keys)
         return Approved(approved=approvers, needed=needed, trust=signed)
 
-    def _progress(self, newcomer: EnterpriseId, consortium: Consortium, now_ns: int) -> Progress:
-        application = self._application(newcomer)
-        credentials = None
-        if consortium.has(newcomer):
-            member = consortium.member(newcomer)
-            key = application.tls_public_key_pem
-            credentials = self._issue(member, key, now_ns)
+    def _progress(self, newcomer: EnterpriseId, consortium: Consortium) -> Progress:
+        is_admitted = consortium.has(newcomer)
+        if not is_admitted:
+            self._application(newcomer)
         return Progress(
-            approved=() if credentials else self._approvers(newcomer, consortium),
+            approved=() if is_admitted else self._approvers(newcomer, consortium),
             needed=supermajority(len(consortium.members)),
-            credentials=credentials,
+            is_admitted=is_admitted,
         )
 
-    def _invited(self, secret: bytes, now_ns: int) -> EnterpriseId:
+    def _invited(self, secret: bytes, consortium: Consortium, now_ns: int) -> EnterpriseId:
+        """Return who was invited with this secret; who was admitted since may go on joining."""
         digest = Digest(hashlib.sha256(secret).hexdigest())
         for raw in self._rows[INVITATION_BUCKET].values():
             order = parse_canonical(_envelope(raw).payload, InviteOrder)
-            if order.secret_digest == digest and parse_instant(order.expires) > now_ns:
+            is_open = parse_instant(order.expires) > now_ns or consortium.has(order.newcomer)
+            if order.secret_digest == digest and is_open:
                 return order.newcomer
         sentence = "No invitation has this secret, or it has expired; ask a member for a new one."
         raise RefusedByPolicy("enrolment.invitation.unknown", sentence)

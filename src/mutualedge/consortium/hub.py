@@ -20,7 +20,6 @@ from mutualedge.protocol import (
     Answer,
     AskBlocks,
     Asked,
-    AskHistory,
     AskLedger,
     Blocks,
     CommandsOrdered,
@@ -185,16 +184,14 @@ class Hub:
             raise RefusedByPolicy("hub.request.members-only", sentence)
 
     def _enrol(self, desk: Enrolment, request: EnrolmentRequest, now_ns: int) -> Reply:
-        match request:
-            case AskHistory():
-                desk.verify_admitted(request, self._consortium, now_ns)
-                return self._blocks_from(request.from_height)
-            case AskLedger():
-                desk.verify_reader(request, self._consortium, now_ns)
-                return self._blocks_from(request.from_height)
+        if isinstance(request, AskLedger):
+            desk.verify_reader(request, self._consortium, now_ns)
+            return self._blocks_from(request.from_height)
         reply = desk.answer(request, self._consortium, now_ns)
-        self._effects.writes.extend(desk.take_writes())
-        self._has_new_doors = self._has_new_doors or isinstance(request, Renew)
+        writes = desk.take_writes()
+        self._effects.writes.extend(writes)
+        if isinstance(request, Renew) and writes:
+            self._has_new_doors = True
         return reply
 
     def _gather(self, asked: Asked, commands: tuple[Envelope, ...], now_ns: int) -> Reply | None:

@@ -150,18 +150,14 @@ class AskProgress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """Who approved, how many must, and once the ledger adopted it, the newcomer's credentials."""
+    """Who approved, how many must, and whether the ledger adopted it.
+
+    No more: whoever invited knows the secret too. For ledger and credentials the newcomer signs.
+    """
 
     approved: Approvers
     needed: PositiveCount
-    credentials: Credentials | None
-
-
-class AskHistory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """The ledger's blocks from a height on, for who was admitted and has no ledger yet."""
-
-    secret: Bytes32
-    from_height: PositiveCount
+    is_admitted: bool
 
 
 class AskLedger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
@@ -220,14 +216,6 @@ class Renewed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 EnrolmentRequest = (
-    Invite
-    | Apply
-    | AskConsortium
-    | AskProgress
-    | AskHistory
-    | AskLedger
-    | AskApplications
-    | Approve
-    | Renew
+    Invite | Apply | AskConsortium | AskProgress | AskLedger | AskApplications | Approve | Renew
 )
 EnrolmentReply = ConsortiumShown | Progress | Applications | Approved | Renewed
