@@ -15,6 +15,8 @@ from mutualedge.app.office import Office
 from mutualedge.consortium.enrolment import (
     ACTIVATION_BUCKET,
     APPLICATION_BUCKET,
+    APPROVAL_BUCKET,
+    INVITATION_BUCKET,
     DeskRequest,
     Enrolment,
 )
@@ -27,12 +29,16 @@ from mutualedge.identity import (
     verify_successor,
     with_member,
 )
+from mutualedge.identity.members import MEMBERS_MAX
 from mutualedge.model import NS_PER_S, Digest, EnterpriseId, format_instant
 from mutualedge.protocol import (
     APPLICATIONS_MAX,
+    INVITATIONS_MAX,
+    MESSAGE_BYTES_MAX,
     Accepted,
     Application,
     Applications,
+    Applied,
     Apply,
     ApprovalOrder,
     Approve,
@@ -49,8 +55,16 @@ from mutualedge.protocol import (
     Renew,
     Renewed,
     RenewOrder,
+    encode_message,
 )
-from mutualedge.signing import Entropy, Envelope, SigningKey, parse_canonical, sign_record
+from mutualedge.signing import (
+    Entropy,
+    Envelope,
+    SigningKey,
+    countersign,
+    parse_canonical,
+    sign_record,
+)
 from tests.unit.ledger_world import NAMES, consortium, key, settlement_key
 
 NOW_NS = 1_800_000_000 * NS_PER_S
@@ -117,8 +131,11 @@ class Bench:
     def ask(self, request: DeskRequest) -> object:
         reply = self.desk.answer(request, self.consortium, self.now_ns)
         for write in self.desk.take_writes():
-            assert write.value is not None
-            self.store.rows.setdefault(write.bucket, {})[write.key] = write.value
+            rows = self.store.rows.setdefault(write.bucket, {})
+            if write.value is None:
+                del rows[write.key]
+            else:
+                rows[write.key] = write.value
         return reply
 
     def refusal(self, request: DeskRequest) -> str:
@@ -284,7 +301,7 @@ def test_members_see_who_waits() -> None:
     shown = bench.ask(list_order())
     assert isinstance(shown, Applications)
     (waiting,) = shown.waiting
-    assert waiting.application == application(secrets())
+    assert waiting.card == secrets().card()
     assert waiting.approved == (SECOND,)
 
 
@@ -387,6 +404,18 @@ CASES: dict[str, Case] = {
         ),
         "nats.activation.forged",
     ),
+    "more than an application has": (
+        lambda: Bench().invited(),
+        lambda: apply(
+            activations={EnterpriseId(f"n{index}"): "x" * 16_384 for index in range(9)},
+        ),
+        "enrolment.application.large",
+    ),
+    "a card with words of others": (
+        lambda: Bench().invited(),
+        lambda: apply(card=countersign(secrets().card(), key("somebody"))),
+        "enrolment.application.signatures",
+    ),
     "a key that another has": (
         lambda: Bench().invited(),
         lambda: apply(replace(secrets(), settlement=sha_of(f"settlement of {SECOND}"))),
@@ -463,19 +492,63 @@ def test_who_waits_may_not_read_the_ledger() -> None:
     assert refused.value.code == "identity.member.unknown"
 
 
-def test_waiting_applications_are_bounded() -> None:
-    """One more is refused, and says what to do; who waits already may apply again."""
+def test_below_a_third_of_the_members_fill_no_office() -> None:
+    """One member invites a few; then it waits, and the others go on inviting."""
     bench = Bench()
-    requests = [applicant(index) for index in range(APPLICATIONS_MAX + 1)]
-    for index, request in enumerate(requests):
-        bench.ask(invite(newcomer=EnterpriseId(f"applicant-{index}"), secret=request.secret))
-    for request in requests[:-1]:
-        bench.ask(request)
-    assert bench.refusal(requests[-1]) == "enrolment.applications.full"
-    assert len(bench.store.rows[APPLICATION_BUCKET]) == APPLICATIONS_MAX
-    bench.ask(requests[0])
+    names = [EnterpriseId(f"applicant-{index}") for index in range(INVITATIONS_MAX + 1)]
+    for name in names[:-1]:
+        bench.ask(invite(newcomer=name))
+    assert bench.refusal(invite(newcomer=names[-1])) == "enrolment.invitations.full"
+    assert bench.ask(invite(newcomer=names[0])) == Accepted()
+    assert bench.ask(invite(SECOND, newcomer=names[-1])) == Accepted()
+    assert (MEMBERS_MAX - 1) // 3 * INVITATIONS_MAX < APPLICATIONS_MAX
 
 
-def applicant(index: int) -> Apply:
-    own = secrets(f"applicant-{index}", bytes([index + 1]))
-    return apply(own, bytes([index]) * len(SECRET))
+def test_no_member_takes_over_anothers_newcomer() -> None:
+    """Its own invitation under the same name would let it apply in place of the newcomer."""
+    bench = Bench().invited()
+    assert bench.refusal(invite(SECOND)) == "enrolment.invitation.other"
+    bench.now_ns += DAY_NS
+    late = format_instant(bench.now_ns)
+    again = invite(SECOND, at=late, expires=format_instant(bench.now_ns + DAY_NS))
+    assert bench.ask(again) == Accepted()
+
+
+def later_invitation(bench: Bench, days: int) -> None:
+    """Let days pass until somebody invites somebody else, which is when the office tidies up."""
+    bench.now_ns += days * DAY_NS
+    late = format_instant(bench.now_ns)
+    bench.ask(invite(SECOND, EnterpriseId("late"), at=late, expires=late))
+
+
+def test_who_was_admitted_takes_no_place() -> None:
+    """Its application and its approvals go; it may go on joining all the same."""
+    bench = admitted()
+    later_invitation(bench, 1)
+    bench.restart()
+    assert not bench.store.rows[APPLICATION_BUCKET]
+    assert not bench.store.rows[APPROVAL_BUCKET]
+    assert isinstance(bench.ask(AskProgress(secret=SECRET)), Progress)
+
+
+def test_who_was_never_approved_is_forgotten() -> None:
+    """A week after it could last apply; until then it may be approved."""
+    bench = Bench().applied()
+    bench.ask(approve(FIRST))
+    later_invitation(bench, 2)
+    assert bench.store.rows[APPLICATION_BUCKET].keys() == {NEWCOMER}
+    later_invitation(bench, 7)
+    assert not bench.store.rows[APPLICATION_BUCKET]
+    assert not bench.store.rows[APPROVAL_BUCKET]
+    assert bench.store.rows[INVITATION_BUCKET].keys() == {"late"}
+
+
+def test_a_full_list_of_who_waits_fits_a_message() -> None:
+    """As many as may wait, each approved by as many members as there may be."""
+    longest = EnterpriseId("n" * 63)
+    card = Envelope(
+        payload=bytes(2048), payload_type="t" * 128, signatures=secrets().card().signatures
+    )
+    waiting = (Applied(card=card, approved=(longest,) * MEMBERS_MAX),) * APPLICATIONS_MAX
+    trust = Envelope(payload=bytes(256 << 10), payload_type="", signatures=())
+    assert len(encode_message(Applications(trust=trust, waiting=waiting))) < MESSAGE_BYTES_MAX

@@ -22,7 +22,9 @@ from mutualedge.identity import (
 )
 from mutualedge.model import NS_PER_S, Digest, EnterpriseId, parse_instant
 from mutualedge.protocol import (
+    APPLICATION_BYTES_MAX,
     APPLICATIONS_MAX,
+    INVITATIONS_MAX,
     Accepted,
     Application,
     Applications,
@@ -171,7 +173,8 @@ class Enrolment:
 
         Raises:
             PeerError: No member ordered it, or long ago.
-            RefusedByPolicy: It would be good for too long, or is for a member.
+            RefusedByPolicy: It would be good for too long, is for a member or for whom another
+                member invited, or its member has invited too many.
         """
         order = _verified(request.order, InviteOrder, consortium, now_ns)
         if consortium.has(order.newcomer):
@@ -180,8 +183,46 @@ class Enrolment:
         if parse_instant(order.expires) > now_ns + INVITATION_NS_MAX:
             sentence = "An invitation is good for a week at most; let it expire earlier."
             raise RefusedByPolicy("enrolment.invitation.long", sentence)
+        self._forget_stale(consortium, now_ns)
+        self._check_invitations(order, consortium, now_ns)
         self._put(INVITATION_BUCKET, order.newcomer, request.order)
         return Accepted()
+
+    def _check_invitations(self, order: InviteOrder, consortium: Consortium, now_ns: int) -> None:
+        """Let no member take over another's newcomer, nor fill the office alone."""
+        open_ = {name: each for name, each in self._invitations() if not consortium.has(name)}
+        known = open_.pop(order.newcomer, order)
+        if known.enterprise != order.enterprise and parse_instant(known.expires) > now_ns:
+            sentence = f"'{known.enterprise}' has invited '{order.newcomer}' already; leave it so."
+            raise RefusedByPolicy("enrolment.invitation.other", sentence)
+        mine = [name for name, each in open_.items() if each.enterprise == order.enterprise]
+        if len(mine) >= INVITATIONS_MAX:
+            sentence = f"You have invited {', '.join(mine)}; wait until one joined or it expired."
+            raise RefusedByPolicy("enrolment.invitations.full", sentence)
+
+    def _forget_stale(self, consortium: Consortium, now_ns: int) -> None:
+        """Drop applications that came to an end, and invitations that expired.
+
+        Who applied may be approved for a week longer than it could apply.
+        """
+        for newcomer, order in self._invitations():
+            is_member = consortium.has(newcomer)
+            has_applied = newcomer in self._rows[APPLICATION_BUCKET]
+            ends_ns = parse_instant(order.expires) + (INVITATION_NS_MAX if has_applied else 0)
+            if is_member or ends_ns <= now_ns:
+                self._drop(APPLICATION_BUCKET, newcomer)
+                for name in [*self._rows[APPROVAL_BUCKET]]:
+                    if name.startswith(f"{newcomer}/"):
+                        self._drop(APPROVAL_BUCKET, name)
+            if ends_ns <= now_ns and not is_member:
+                self._drop(INVITATION_BUCKET, newcomer)
+
+    def _invitations(self) -> list[tuple[EnterpriseId, InviteOrder]]:
+        rows = self._rows[INVITATION_BUCKET].items()
+        parsed = (
+            (name, parse_canonical(_envelope(raw).payload, InviteOrder)) for name, raw in rows
+        )
+        return [(EnterpriseId(name), order) for name, order in parsed]
 
     def show(self, request: AskConsortium, consortium: Consortium, now_ns: int) -> ConsortiumShown:
         """Return whom the holder of a secret would join.
@@ -245,7 +286,7 @@ class Enrolment:
         """
         _verified(request.order, ListOrder, consortium, now_ns)
         waiting = tuple(
-            Applied(application=_envelope(raw), approved=self._approvers(name, consortium))
+            Applied(card=_card_in(raw), approved=self._approvers(name, consortium))
             for name, raw in self._applications()
             if not consortium.has(name)
         )
@@ -315,8 +356,7 @@ class Enrolment:
     def _invited(self, secret: bytes, consortium: Consortium, now_ns: int) -> EnterpriseId:
         """Return who was invited with this secret; who was admitted since may go on joining."""
         digest = Digest(hashlib.sha256(secret).hexdigest())
-        for raw in self._rows[INVITATION_BUCKET].values():
-            order = parse_canonical(_envelope(raw).payload, InviteOrder)
+        for _, order in self._invitations():
             is_open = parse_instant(order.expires) > now_ns or consortium.has(order.newcomer)
             if order.secret_digest == digest and is_open:
                 return order.newcomer
@@ -383,6 +423,10 @@ class Enrolment:
         self._rows[bucket][key] = raw
         self._writes.append(Write(bucket=bucket, key=key, value=raw))
 
+    def _drop(self, bucket: str, key: str) -> None:
+        if self._rows[bucket].pop(key, None) is not None:
+            self._writes.append(Write(bucket=bucket, key=key, value=None))
+
     def _open(self, exporter: str, importer: str, token: str) -> None:
         key = f"{exporter}/{importer}"
         self._writes.append(Write(bucket=ACTIVATION_BUCKET, key=key, value=token.encode()))
@@ -392,12 +436,19 @@ def _candidate(application: Envelope, consortium: Consortium) -> _Candidate:
     """Return who applies, if the application is in order.
 
     Raises:
-        PeerError: Not signed by the card's enterprise key, or a key or platform is another's.
+        PeerError: Not signed by the card's enterprise key and by nothing else, too large, or a key
+            or platform is another's.
         UsageError: Of a member already.
     """
+    if len(application.payload) > APPLICATION_BYTES_MAX:
+        sentence = f"An application has at most {APPLICATION_BYTES_MAX} bytes; apply again."
+        raise PeerError("enrolment.application.large", sentence)
     claimed = parse_canonical(application.payload, Application)
     member = parse_canonical(claimed.card.payload, Member)
     verify_record(application, Application, member.enterprise_key)
+    if len(claimed.card.signatures) != 1 or len(application.signatures) != 1:
+        sentence = "Card and application have one signature each, their enterprise's; apply again."
+        raise PeerError("enrolment.application.signatures", sentence)
     trust = with_member(consortium, claimed.card)
     proposed = Envelope(
         payload=canonical_bytes(trust), payload_type=consortium.envelope.payload_type, signatures=()
@@ -423,6 +474,10 @@ def _verify_fresh(order: InviteOrder | ListOrder | ApprovalOrder | RenewOrder, n
     if abs(parse_instant(order.at) - now_ns) > ORDER_AGE_NS_MAX:
         sentence = f"The order is of {order.at}, over five minutes from now; check both clocks."
         raise PeerError("enrolment.order.stale", sentence)
+
+
+def _card_in(application: bytes) -> Envelope:
+    return parse_canonical(_envelope(application).payload, Application).card
 
 
 def _envelope(raw: bytes) -> Envelope:

@@ -19,7 +19,9 @@ from mutualedge.protocol.effects import (
     Write,
 )
 from mutualedge.protocol.enrolment import (
+    APPLICATION_BYTES_MAX,
     APPLICATIONS_MAX,
+    INVITATIONS_MAX,
     Application,
     Applications,
     Applied,
@@ -125,11 +127,13 @@ from mutualedge.protocol.sealed import (
 
 __all__ = [
     "APPLICATIONS_MAX",
+    "APPLICATION_BYTES_MAX",
     "BLOCKS_MAX",
     "COLLATERAL_BYTES_MAX",
     "EVIDENCE_BYTES_MAX",
     "FRAME_BYTES_MAX",
     "HANDSHAKE_BYTES_MAX",
+    "INVITATIONS_MAX",
     "LENGTH_BYTES",
     "MESSAGE_BYTES_MAX",
     "READINGS_MAX",

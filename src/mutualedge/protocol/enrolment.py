@@ -13,8 +13,14 @@ from mutualedge.model import (
 )
 from mutualedge.signing import Envelope
 
-APPLICATIONS_MAX = 16
-"""Enterprises that may wait for approval at once; invitations are few and expire in a day."""
+INVITATIONS_MAX = 3
+"""Newcomers that one member may have invited at once: below a third of them fill no office."""
+
+APPLICATIONS_MAX = 64
+"""Enterprises that may wait for approval at once; above a third of 64 members, three times."""
+
+APPLICATION_BYTES_MAX = 128 << 10
+"""A leave has under 1 KiB, and 65 of them are in the largest application."""
 
 APPROVERS_MAX = 64
 """As many as a consortium has members."""
@@ -176,9 +182,9 @@ class AskApplications(
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An application that waits, and who approved it so far."""
+    """Whose application waits, by its signed card, and who approved it so far."""
 
-    application: Envelope
+    card: Envelope
     approved: Approvers
 
 

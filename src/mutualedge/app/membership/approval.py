@@ -27,7 +27,6 @@ from mutualedge.model import (
 )
 from mutualedge.protocol import (
     Accepted,
-    Application,
     Applications,
     Applied,
     ApprovalOrder,
@@ -111,9 +110,7 @@ async def approve(own: Path, newcomer: EnterpriseId, confirm: Confirm, say: Say)
     applied = await _application_of(member, newcomer)
     if not confirm(_described(applied)):
         return False
-    approved = await member.desk.ask(
-        Approve(order=_approval(member, applied.application)), Approved
-    )
+    approved = await member.desk.ask(Approve(order=_approval(member, applied.card)), Approved)
     if approved.trust is None:
         missing = approved.needed - len(approved.approved)
         say(f"Approved by {', '.join(approved.approved)}; {missing} more must.")
@@ -123,12 +120,10 @@ async def approve(own: Path, newcomer: EnterpriseId, confirm: Confirm, say: Say)
     return True
 
 
-def _approval(member: MemberSite, application: Envelope) -> Envelope:
-    claimed = parse_canonical(application.payload, Application)
-    newcomer = verify_record(
-        claimed.card, Member, parse_canonical(claimed.card.payload, Member).enterprise_key
-    )
-    trust = sign_record(with_member(member.consortium, claimed.card), enterprise_key_of(member))
+def _approval(member: MemberSite, card: Envelope) -> Envelope:
+    claimed = parse_canonical(card.payload, Member)
+    newcomer = verify_record(card, Member, claimed.enterprise_key)
+    trust = sign_record(with_member(member.consortium, card), enterprise_key_of(member))
     now_ns = time.time_ns()
     order = ApprovalOrder(
         enterprise=member.name,
@@ -152,22 +147,18 @@ async def _application_of(member: MemberSite, newcomer: EnterpriseId) -> Applied
         sentence = "This node has not seen the ledger's latest block; let it run, then try again."
         raise RefusedByPolicy("membership.ledger.behind", sentence)
     for each in shown.waiting:
-        if _name_of(each.application) == newcomer:
+        if _name_of(each.card) == newcomer:
             return each
-    names = ", ".join(_name_of(each.application) for each in shown.waiting) or "nobody"
+    names = ", ".join(_name_of(each.card) for each in shown.waiting) or "nobody"
     sentence = f"'{newcomer}' does not wait for approval; who does: {names}."
     raise RefusedByPolicy("membership.application.unknown", sentence)
 
 
-def _card_of(application: Envelope) -> Envelope:
-    return parse_canonical(application.payload, Application).card
-
-
-def _name_of(application: Envelope) -> EnterpriseId:
-    return parse_canonical(_card_of(application).payload, Member).enterprise
+def _name_of(card: Envelope) -> EnterpriseId:
+    return parse_canonical(card.payload, Member).enterprise
 
 
 def _described(applied: Applied) -> str:
-    mark = fingerprint(_card_of(applied.application))
+    mark = fingerprint(applied.card)
     by = f"approved by {', '.join(applied.approved)}" if applied.approved else "not approved yet"
-    return f"'{_name_of(applied.application)}' applies; fingerprint {mark}; {by}"
+    return f"'{_name_of(applied.card)}' applies; fingerprint {mark}; {by}"
