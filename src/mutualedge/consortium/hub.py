@@ -56,6 +56,9 @@ MEMPOOL_MAX = 1024
 REPLY_BYTES_MAX = 768 << 10
 """Bytes of blocks in one reply: one message carries 1 MiB, one block is below this."""
 
+RENEWED_EVERY_NS = 600 * NS_PER_S
+"""Renewals take effect at most this often: each takes the bus down for a second, for everybody."""
+
 RECENT_BLOCKS = 256
 """Blocks kept in memory; older ones are read from their rows, which are long durable."""
 
@@ -95,7 +98,8 @@ class Hub:
             self._consortium, consortium.trust.witness_name, witness, store.scan(WITNESS_BUCKET)
         )
         self._enrolment = enrolment
-        self._has_new_doors = False
+        self._begun_ns: int | None = None
+        self._open_doors_at_ns: int | None = None
         self._recent: dict[int, SignedBlock] = {}
         self._mempool: list[_Waiting] = []
         self._seal_at_ns: int | None = None
@@ -116,29 +120,30 @@ class Hub:
     @property
     def wake_ns(self) -> int | None:
         """When ``TimerFired`` is due, if it is."""
-        times = [each for each in (self._seal_at_ns, self._due_ns) if each is not None]
-        return min(times, default=None)
+        times = (self._seal_at_ns, self._due_ns, self._open_doors_at_ns)
+        return min((each for each in times if each is not None), default=None)
 
     def handle(self, event: Event, now_ns: int) -> Effects:
         """Return what to do about an event; writes are durable before outputs leave."""
         self._effects = Effects()
+        if self._begun_ns is None:
+            self._begun_ns = now_ns
         if isinstance(event, Asked):
             self._hear(event.peer, now_ns)
             self._answer_asked(event, now_ns)
-        wake_ns = self.wake_ns
-        if wake_ns is not None and now_ns >= wake_ns:
+        if any(at is not None and now_ns >= at for at in (self._seal_at_ns, self._due_ns)):
             self._seal_block(now_ns)
-        self._follow_trust()
+        self._follow_trust(now_ns)
         return self._effects
 
-    def _follow_trust(self) -> None:
-        """Start again once the ledger holds another trust file than the one of this life."""
+    def _follow_trust(self, now_ns: int) -> None:
+        """Start again once trust file or doors are others than those of this life."""
         adopted = self.ledger.consortium
         if adopted is not self._consortium:
             version = adopted.trust.version
             self._note("trust.adopted", version=version, members=len(adopted.members))
             self._effects.outputs.append(Restart(reason=f"trust file version {version}"))
-        elif self._has_new_doors:
+        elif self._open_doors_at_ns is not None and now_ns >= self._open_doors_at_ns:
             self._effects.outputs.append(Restart(reason="a member renewed its credentials"))
 
     def _hear(self, peer: str, now_ns: int) -> None:
@@ -191,8 +196,14 @@ class Hub:
         writes = desk.take_writes()
         self._effects.writes.extend(writes)
         if isinstance(request, Renew) and writes:
-            self._has_new_doors = True
+            self._open_doors_soon(now_ns)
         return reply
+
+    def _open_doors_soon(self, now_ns: int) -> None:
+        """Have the bus started again with the doors renewed, unless that was a moment ago."""
+        assert self._begun_ns is not None, "the event that brought the renewal began this life"
+        if self._open_doors_at_ns is None:
+            self._open_doors_at_ns = max(now_ns, self._begun_ns + RENEWED_EVERY_NS)
 
     def _gather(self, asked: Asked, commands: tuple[Envelope, ...], now_ns: int) -> Reply | None:
         if sum(len(waiting.commands) for waiting in self._mempool) + len(commands) > MEMPOOL_MAX:
