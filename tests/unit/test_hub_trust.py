@@ -11,9 +11,12 @@ from mutualedge.protocol import (
     Accepted,
     AddCheckpoint,
     Answer,
+    AskLedger,
+    Blocks,
     CheckpointCosigned,
     CommandsOrdered,
     Credentials,
+    ListOrder,
     Note,
     Renew,
     Renewed,
@@ -155,6 +158,19 @@ def test_no_member_keeps_the_hub_starting() -> None:
     bench.now_ns += 2 * RENEWED_EVERY_NS
     assert not bench.restarts_after(FORGE), "it opened no door"
     assert bench.restarts_after(FORGE, CANDY)
+
+
+@pytest.mark.parametrize(("name", "last"), [(CANDY, 3), (FORGE, 2), (MILL, 3)])
+def test_who_left_reads_up_to_the_block_that_let_it_go(name: str, last: int) -> None:
+    """Forge left with block 2, in which mill came: later blocks are none of its business."""
+    bench = OfficeBench()
+    bench.store = changed(CANDY, MILL).store
+    bench.restart()
+    order = ListOrder(enterprise=EnterpriseId(name), at=format_instant(bench.now_ns))
+    signed = sign_record(order, keys_of(name).settlement)
+    reply = bench.answer_to(AskLedger(order=signed, from_height=1))
+    assert isinstance(reply, Blocks)
+    assert (len(reply.blocks), reply.height) == (last, last)
 
 
 def test_the_hub_witnesses_who_came_and_who_left() -> None:

@@ -266,15 +266,18 @@ class Enrolment:
         """
         return self._progress(self._invited(request.secret, consortium, now_ns), consortium)
 
-    def verify_reader(self, request: AskLedger, consortium: Consortium, now_ns: int) -> None:
-        """Return if this is asked by who is a member, or was: it needs the block that let it go.
+    def verify_reader(
+        self, request: AskLedger, consortium: Consortium, now_ns: int
+    ) -> EnterpriseId:
+        """Return who asks: a member, or one that was and needs the block that let it go.
 
         Raises:
-            PeerError: It never was, or asked long ago.
+            PeerError: It never was one, or asked long ago.
         """
         claimed = parse_canonical(request.order.payload, ListOrder)
         key = consortium.card(claimed.enterprise).settlement_key
         _verify_fresh(verify_record(request.order, ListOrder, key), now_ns)
+        return claimed.enterprise
 
     def waiting(
         self, request: AskApplications, consortium: Consortium, now_ns: int

@@ -164,7 +164,7 @@ class Hub:
                 return self._gather(asked, commands, now_ns)
             case AskBlocks(from_height=height):
                 self._verify_member(asked)
-                return self._blocks_from(height)
+                return self._blocks_from(height, self.ledger.height)
             case SubmitCountersignatures(countersignatures=envelopes):
                 for envelope in envelopes:
                     self._keep_countersignature(envelope)
@@ -190,8 +190,8 @@ class Hub:
 
     def _enrol(self, desk: Enrolment, request: EnrolmentRequest, now_ns: int) -> Reply:
         if isinstance(request, AskLedger):
-            desk.verify_reader(request, self._consortium, now_ns)
-            return self._blocks_from(request.from_height)
+            reader = desk.verify_reader(request, self._consortium, now_ns)
+            return self._blocks_from(request.from_height, self.ledger.last_height_of(reader))
         reply = desk.answer(request, self._consortium, now_ns)
         writes = desk.take_writes()
         self._effects.writes.extend(writes)
@@ -252,8 +252,8 @@ class Hub:
         self._recent.pop(height - RECENT_BLOCKS, None)
         self._write(BLOCK_BUCKET, block_row_key(height), msgspec.msgpack.encode(signed))
 
-    def _blocks_from(self, height: int) -> Blocks:
-        last = min(self.ledger.height, height + BLOCKS_MAX - 1)
+    def _blocks_from(self, height: int, until: int) -> Blocks:
+        last = min(until, height + BLOCKS_MAX - 1)
         blocks: list[SignedBlock] = []
         reply_bytes = 0
         for each in range(height, last + 1):
@@ -262,7 +262,7 @@ class Hub:
             if blocks and reply_bytes > REPLY_BYTES_MAX:
                 break
             blocks.append(block)
-        return Blocks(blocks=tuple(blocks), height=self.ledger.height)
+        return Blocks(blocks=tuple(blocks), height=until)
 
     def _block(self, height: int) -> SignedBlock:
         if height in self._recent:

@@ -167,7 +167,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class AskLedger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """The ledger's blocks from a height on, with a ``ListOrder`` of who is or was a member."""
+    """The ledger's blocks from a height on, with a ``ListOrder`` of who is or was a member.
+
+    Who was one gets them up to the block that let it go.
+    """
 
     order: Envelope
     from_height: PositiveCount
