@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,12 +138,29 @@ def open_site(
     return Site(folder=folder, store=store, status=status, clock_ns=clock_ns, note=note)
 
 
-async def until_restarting(serving: Awaitable[None]) -> None:
-    """Serve until the core asks to be made anew; any other end is raised."""
+async def until_restarting(serving: Coroutine[None, None, None]) -> None:
+    """Serve until the core asks to be made anew; any other end is raised.
+
+    In a task of its own: one that is told to end while its task group fails, as it does for a
+    restart, never hears of it. Told twice is told once.
+
+    Raises:
+        CancelledError: We were told to end.
+    """
+    life, is_told = asyncio.create_task(serving), False
+    while not life.done():
+        try:
+            await asyncio.wait({life})
+        except asyncio.CancelledError:
+            if not is_told:
+                life.cancel()
+            is_told = True
     try:
-        await serving
+        life.result()
     except* Restarting:
         pass  # it said why before it ended
+    if is_told:
+        raise asyncio.CancelledError
 
 
 async def while_up(server: NatsServer, connecting: Awaitable[T]) -> T:
