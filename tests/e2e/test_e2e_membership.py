@@ -15,6 +15,8 @@ from mutualedge.app.auditing import export_bundle, verify_file
 from mutualedge.app.files import PROCESS_FILE
 from mutualedge.app.founding import HUB, Founding, Place, found_consortium
 from mutualedge.app.membership.joining import JOINING_FILE
+from mutualedge.app.membership.leaving import SETTINGS_KEPT
+from mutualedge.app.options import SETTINGS_FILE
 from mutualedge.identity import verify_trust
 from mutualedge.ledger import Ledger
 from mutualedge.model import EnterpriseId
@@ -71,11 +73,15 @@ class Site:
     async def start(self, name: EnterpriseId) -> None:
         await self.plant.start(name, under=self.machine(name).under)
 
-    async def command(self, at: EnterpriseId, *arguments: object) -> Process:
+    async def command(self, at: EnterpriseId, *arguments: object, told: str = "") -> Process:
         command = (sys.executable, "-m", "mutualedge", *map(str, arguments))
-        return await asyncio.create_subprocess_exec(
-            *self.machine(at).under, *command, stdout=PIPE, stderr=PIPE
+        process = await asyncio.create_subprocess_exec(
+            *self.machine(at).under, *command, stdin=PIPE, stdout=PIPE, stderr=PIPE
         )
+        assert process.stdin is not None
+        process.stdin.write(told.encode())
+        process.stdin.close()
+        return process
 
     async def done(self, at: EnterpriseId, *arguments: object) -> str:
         """Run a command to its end and return what it printed; fail unless all is well."""
@@ -148,7 +154,7 @@ async def founded(folder: Path, machines: tuple[Machine, Machine]) -> AsyncItera
 async def join(site: Site) -> str:
     """Let the harbour join; return what it was told."""
     invitation = await site.invitation()
-    joining = await site.command(HARBOUR, "join", site.plant.folder, invitation)
+    joining = await site.command(HARBOUR, "join", site.plant.folder, "-", told=f"{invitation}\n")
     await site.applied()
     await site.done(BAKERY, "approve", site.plant.own(BAKERY), HARBOUR, "--yes")
     return await site.ended(joining)
@@ -247,11 +253,13 @@ def test_a_leaver_killed_goes_on(tmp_path: Path) -> None:
             plant, own = site.plant, site.plant.own(HARBOUR)
             await join(site)
             shutil.copytree(own, tmp_path / "before")
+            settings = (own / SETTINGS_FILE).read_text("utf-8")
             assert "has left" in await site.done(HARBOUR, "leave", own)
             shutil.rmtree(own)
             shutil.copytree(tmp_path / "before", own)  # as if killed before it read anything
             for _ in range(2):
                 assert "has left" in await site.done(HARBOUR, "leave", own)
+                assert (own / SETTINGS_KEPT).read_text("utf-8") == settings
                 with plant.store(HARBOUR) as store:
                     ledger = Ledger(verify_trust(plant.told(HARBOUR).trust), store.scan("ledger"))
                     assert not ledger.consortium.has(HARBOUR)

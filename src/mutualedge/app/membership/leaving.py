@@ -1,6 +1,7 @@
 """How a member leaves: it settles what is open, and takes the proof of all of it along."""
 
 import asyncio
+import shutil
 import time
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from mutualedge.app.membership.site import (
     verify_done,
 )
 from mutualedge.app.node_process import run_node
-from mutualedge.app.options import write_settings
+from mutualedge.app.options import SETTINGS_FILE, write_settings
 from mutualedge.app.processes import EVENTS_FILE, cause_of
 from mutualedge.consortium.rows import LEDGER_BUCKET, block_write, state_writes
 from mutualedge.errors import RefusedByPeer, Unreachable
@@ -39,6 +40,7 @@ from mutualedge.protocol import (
 )
 from mutualedge.signing import Envelope, sign_record
 
+SETTINGS_KEPT = f"{SETTINGS_FILE}.before-leaving"
 NO_MEMBER = "identity.member.unknown"
 """With what the hub refuses who has left."""
 
@@ -68,8 +70,7 @@ async def _settle_and_go(member: MemberSite, say: Say) -> None:
     own, command = member.own, None
     trust = sign_record(without_member(member.consortium, member.name), enterprise_key_of(member))
     with SqliteStore(own / STORE_FILE):
-        quiet = msgspec.structs.replace(member.options, lending=None, borrowing=None)
-        write_settings(own, quiet)
+        _quieten(member)
     say("From now on this node neither lends nor borrows; what is open is settled first.")
     with (own / EVENTS_FILE).open("ab") as events:
         async with asyncio.TaskGroup() as running:
@@ -81,6 +82,16 @@ async def _settle_and_go(member: MemberSite, say: Say) -> None:
     ledger = ledger_of(own, member.told)
     if ledger.consortium.has(member.name):
         verify_done(None if command is None else ledger.outcome(member.name, command))
+
+
+def _quieten(member: MemberSite) -> None:
+    """Have the node neither lend nor borrow; what its owner wrote is kept, who may yet stay."""
+    settings, kept = member.own / SETTINGS_FILE, member.own / SETTINGS_KEPT
+    if not kept.exists():
+        shutil.copyfile(settings, kept)
+    write_settings(
+        member.own, msgspec.structs.replace(member.options, lending=None, borrowing=None)
+    )
 
 
 async def _ask_to_go(member: MemberSite, trust: Envelope) -> InvocationId | None:
