@@ -141,26 +141,23 @@ def open_site(
 async def until_restarting(serving: Coroutine[None, None, None]) -> None:
     """Serve until the core asks to be made anew; any other end is raised.
 
-    In a task of its own: one that is told to end while its task group fails, as it does for a
-    restart, never hears of it. Told twice is told once.
+    In a task of its own: one whose task group fails, as it does for a restart, does not hear that
+    it was told to end meanwhile. The group here hears it.
 
     Raises:
         CancelledError: We were told to end.
     """
-    life, is_told = asyncio.create_task(serving), False
-    while not life.done():
-        try:
-            await asyncio.wait({life})
-        except asyncio.CancelledError:
-            if not is_told:
-                life.cancel()
-            is_told = True
+    async with asyncio.TaskGroup() as lives:
+        life = lives.create_task(_live(serving))
+    if life.cancelled():
+        raise asyncio.CancelledError  # nobody told us: a fault, which is no restart
+
+
+async def _live(serving: Awaitable[None]) -> None:
     try:
-        life.result()
+        await serving
     except* Restarting:
         pass  # it said why before it ended
-    if is_told:
-        raise asyncio.CancelledError
 
 
 async def while_up(server: NatsServer, connecting: Awaitable[T]) -> T:
