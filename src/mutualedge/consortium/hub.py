@@ -163,7 +163,7 @@ class Hub:
             case SubmitCommands(commands=commands):
                 return self._gather(asked, commands, now_ns)
             case AskBlocks(from_height=height):
-                self._verify_member(asked)
+                self._verify_member(asked)  # who was one has no account on the bus any more
                 return self._blocks_from(height, self.ledger.height)
             case SubmitCountersignatures(countersignatures=envelopes):
                 for envelope in envelopes:
@@ -179,12 +179,12 @@ class Hub:
                 raise PeerError("hub.request.misplaced", sentence)
 
     def _verify_member(self, asked: Asked) -> None:
-        """Refuse what a question does not prove by itself, from who has no account on the bus.
+        """Refuse what a question does not prove by itself, from who never had an account.
 
         Raises:
-            RefusedByPolicy: No member asks.
+            RefusedByPolicy: It neither is a member nor was one.
         """
-        if not self._consortium.has(EnterpriseId(asked.peer)):
+        if not any(each.enterprise == asked.peer for each in self._consortium.everyone):
             sentence = f"Only members may ask '{type(asked.request).__name__}', over the bus."
             raise RefusedByPolicy("hub.request.members-only", sentence)
 
