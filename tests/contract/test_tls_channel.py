@@ -136,7 +136,7 @@ def test_the_silent_and_the_oversized_keep_nobody_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever connects and says nothing, or announces too much, loses its place."""
-    monkeypatch.setattr(channel, "QUESTION_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(channel, "QUESTION_TIMEOUT_S", 1.0)
 
     async def main() -> None:
         async with office(tmp_path) as (port, root), AsyncExitStack() as stack:
@@ -155,7 +155,7 @@ def test_silent_strangers_hold_no_descriptors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who does not even begin TLS waits with the kernel, and is sent off like any other."""
-    monkeypatch.setattr(channel, "QUESTION_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(channel, "QUESTION_TIMEOUT_S", 1.0)
     strangers = 3 * channel.CONNECTIONS_MAX
 
     async def main() -> None:
