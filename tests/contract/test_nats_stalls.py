@@ -33,6 +33,9 @@ from tests.contract.nats_consortium import (
     wait_answer,
 )
 
+TURNS_MAX = 1_000
+"""Turns of the loop that a connection takes at most; some tens here."""
+
 SLACK_S = 2.0
 """Other tests run on the same processors; what these tests rule out is longer by far."""
 
@@ -230,3 +233,24 @@ async def test_a_reply_that_cannot_leave_is_reported(tmp_path: Path) -> None:
         await until(lambda: not service.is_connected)
         release.set()
         await until(lambda: "reply.lost" in [event for event, _ in world.reported])
+
+
+@on_loop
+async def test_who_gives_up_connecting_is_heard_at_any_moment(tmp_path: Path) -> None:
+    """Cancelled after one turn of the loop, after two, and so on until it is connected."""
+    async with alone(tmp_path) as world:
+        url, login = (
+            world.servers[BAKERY].client_url,
+            PasswordLogin(user="node", password="node-secret"),
+        )
+        for turns in range(1, TURNS_MAX):
+            connecting = asyncio.create_task(connect(url, login, name="x", report=world.report))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if connecting.done():
+                await connecting.result().close()
+                return
+            connecting.cancel()
+            await asyncio.wait({connecting})
+            assert connecting.cancelled(), turns
+        pytest.fail("it never connected")

@@ -24,6 +24,12 @@ from mutualedge.signing import Entropy
 
 HOST = "127.0.0.1"
 PATIENCE_S = 5.0
+OWN_DESCRIPTORS = Path("/proc/self/fd")
+
+
+def descriptors() -> int:
+    """Return how many this process holds."""
+    return len(list(OWN_DESCRIPTORS.iterdir()))
 
 
 def authority(seed: bytes = b"r") -> Authority:
@@ -130,7 +136,7 @@ def test_the_silent_and_the_oversized_keep_nobody_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever connects and says nothing, or announces too much, loses its place."""
-    monkeypatch.setattr(channel, "QUESTION_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(channel, "QUESTION_TIMEOUT_S", 1.0)
 
     async def main() -> None:
         async with office(tmp_path) as (port, root), AsyncExitStack() as stack:
@@ -141,5 +147,45 @@ def test_the_silent_and_the_oversized_keep_nobody_out(
                 if index % 2:
                     writer.write(b"\xff\xff\xff\xff")
             assert await ask(HOST, port, root, b"abc") == b"cba"
+
+    asyncio.run(main())
+
+
+def test_silent_strangers_hold_no_descriptors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who does not even begin TLS waits with the kernel, and is sent off like any other."""
+    monkeypatch.setattr(channel, "QUESTION_TIMEOUT_S", 1.0)
+    strangers = 3 * channel.CONNECTIONS_MAX
+
+    async def main() -> None:
+        async with office(tmp_path) as (port, root), AsyncExitStack() as stack:
+            before = descriptors()
+            for _ in range(strangers):
+                _, writer = await asyncio.open_connection(HOST, port)
+                stack.callback(writer.close)
+            held = descriptors() - before - strangers
+            assert held <= channel.CONNECTIONS_MAX
+            assert await ask(HOST, port, root, b"abc") == b"cba"
+
+    asyncio.run(main())
+
+
+def test_an_answer_that_fails_closes_its_connection_only(tmp_path: Path) -> None:
+    """A fault behind the door is reported to the loop, and the next question is answered."""
+    reported: list[object] = []
+
+    async def answer(question: bytes) -> bytes:
+        if question.startswith(b"who"):
+            raise LookupError
+        return question
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, told: reported.append(told["exception"]))
+        async with office(tmp_path, answer) as (port, root):
+            assert await code_of(port, root) == "tls.server.silent"
+            assert await ask(HOST, port, root, b"abc") == b"abc"
+        assert [type(each) for each in reported] == [LookupError]
 
     asyncio.run(main())

@@ -1,6 +1,7 @@
 """A second enterprise joins from another machine, works, and leaves; real processes, real wire."""
 
 import asyncio
+import shutil
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
@@ -11,9 +12,15 @@ import msgspec
 import pytest
 
 from mutualedge.app.auditing import export_bundle, verify_file
+from mutualedge.app.files import PROCESS_FILE
 from mutualedge.app.founding import HUB, Founding, Place, found_consortium
 from mutualedge.app.membership.joining import JOINING_FILE
+from mutualedge.app.membership.leaving import SETTINGS_KEPT
+from mutualedge.app.options import SETTINGS_FILE
+from mutualedge.identity import verify_trust
+from mutualedge.ledger import Ledger
 from mutualedge.model import EnterpriseId
+from mutualedge.node.books import final_height
 from tests.e2e.command_line import SENTENCE
 from tests.e2e.plant import BAKERY, HARBOUR, Plant, founding
 from tests.e2e.two_machines import LOOPBACK, Machine, two_machines, why_not_two
@@ -66,11 +73,15 @@ class Site:
     async def start(self, name: EnterpriseId) -> None:
         await self.plant.start(name, under=self.machine(name).under)
 
-    async def command(self, at: EnterpriseId, *arguments: object) -> Process:
+    async def command(self, at: EnterpriseId, *arguments: object, told: str = "") -> Process:
         command = (sys.executable, "-m", "mutualedge", *map(str, arguments))
-        return await asyncio.create_subprocess_exec(
-            *self.machine(at).under, *command, stdout=PIPE, stderr=PIPE
+        process = await asyncio.create_subprocess_exec(
+            *self.machine(at).under, *command, stdin=PIPE, stdout=PIPE, stderr=PIPE
         )
+        assert process.stdin is not None
+        process.stdin.write(told.encode())
+        process.stdin.close()
+        return process
 
     async def done(self, at: EnterpriseId, *arguments: object) -> str:
         """Run a command to its end and return what it printed; fail unless all is well."""
@@ -143,7 +154,7 @@ async def founded(folder: Path, machines: tuple[Machine, Machine]) -> AsyncItera
 async def join(site: Site) -> str:
     """Let the harbour join; return what it was told."""
     invitation = await site.invitation()
-    joining = await site.command(HARBOUR, "join", site.plant.folder, invitation)
+    joining = await site.command(HARBOUR, "join", site.plant.folder, "-", told=f"{invitation}\n")
     await site.applied()
     await site.done(BAKERY, "approve", site.plant.own(BAKERY), HARBOUR, "--yes")
     return await site.ended(joining)
@@ -216,7 +227,7 @@ def test_joining_goes_on_after_a_kill(tmp_path: Path) -> None:
             waiting = await site.applied()
             first.kill()
             await first.wait()
-            assert (own / JOINING_FILE).exists()
+            kept = shutil.copy(own / JOINING_FILE, tmp_path / "kept")
             again = await site.command(HARBOUR, "join", site.plant.folder, invitation)
             await site.done(BAKERY, "approve", site.plant.own(BAKERY), HARBOUR, "--yes")
             told = await site.ended(again)
@@ -226,6 +237,33 @@ def test_joining_goes_on_after_a_kill(tmp_path: Path) -> None:
             await site.start(HARBOUR)
             code = await site.refused(HARBOUR, "join", site.plant.folder, invitation)
             assert code == "membership.folder.used"
+            await site.plant.stop(HARBOUR)
+            (own / PROCESS_FILE).unlink()  # as if killed once its ledger was written
+            shutil.copy(kept, own / JOINING_FILE)
+            assert "Joined" in await site.done(HARBOUR, "join", site.plant.folder, invitation)
+
+    asyncio.run(main())
+
+
+def test_a_leaver_killed_goes_on(tmp_path: Path) -> None:
+    """Killed once the ledger was told, or later: it is called again, and has the last block."""
+
+    async def main() -> None:
+        async with founded(tmp_path / "trial", (LOOPBACK, LOOPBACK)) as site:
+            plant, own = site.plant, site.plant.own(HARBOUR)
+            await join(site)
+            shutil.copytree(own, tmp_path / "before")
+            settings = (own / SETTINGS_FILE).read_text("utf-8")
+            assert "has left" in await site.done(HARBOUR, "leave", own)
+            shutil.rmtree(own)
+            shutil.copytree(tmp_path / "before", own)  # as if killed before it read anything
+            for _ in range(2):
+                assert "has left" in await site.done(HARBOUR, "leave", own)
+                assert (own / SETTINGS_KEPT).read_text("utf-8") == settings
+                with plant.store(HARBOUR) as store:
+                    ledger = Ledger(verify_trust(plant.told(HARBOUR).trust), store.scan("ledger"))
+                    assert not ledger.consortium.has(HARBOUR)
+                    assert final_height(ledger, store) == ledger.height
 
     asyncio.run(main())
 

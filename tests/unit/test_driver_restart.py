@@ -1,13 +1,15 @@
 """A driver whose core wants to be made anew performs the whole decision, and then ends."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
 
 from mutualedge.app.driver import Driver, Ports, Restarting
-from mutualedge.app.processes import until_restarting
+from mutualedge.app.processes import run_until_told, until_restarting
 from mutualedge.errors import Unreachable
 from mutualedge.model import EnterpriseId
 from mutualedge.protocol import (
@@ -110,3 +112,32 @@ def test_a_restart_hides_no_other_end() -> None:
         asyncio.run(until_restarting(serve(restart, lost)))
     assert ended.group_contains(Unreachable)
     assert not ended.group_contains(Restarting)
+
+
+def test_who_is_told_to_end_does_not_start_again() -> None:
+    """The word comes while the process winds up for a restart: it ends, and is no fault."""
+    lives: list[str] = []
+
+    async def wind_up() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.05)
+
+    async def restart() -> None:
+        raise Restarting("trust file version 2")
+
+    async def serve() -> None:
+        while len(lives) < 3:
+            lives.append("life")
+            await until_restarting(live())
+
+    async def live() -> None:
+        async with asyncio.TaskGroup() as running:
+            running.create_task(wind_up())
+            await asyncio.sleep(0)
+            running.create_task(restart())
+
+    run_until_told(serve)
+    assert lives == ["life"]

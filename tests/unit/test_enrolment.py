@@ -12,9 +12,11 @@ from mutualedge.adapters.tee_sim import SimulatedPlatform, make_test_root
 from mutualedge.app.accounts import account_key, open_door
 from mutualedge.app.enterprise import EnterpriseSecrets
 from mutualedge.app.office import Office
+from mutualedge.consortium.approvals import APPROVAL_BUCKET
 from mutualedge.consortium.enrolment import (
     ACTIVATION_BUCKET,
     APPLICATION_BUCKET,
+    INVITATION_BUCKET,
     DeskRequest,
     Enrolment,
 )
@@ -29,20 +31,24 @@ from mutualedge.identity import (
     with_measurement,
     with_member,
 )
+from mutualedge.identity.members import MEMBERS_MAX
 from mutualedge.model import NS_PER_S, Digest, EnterpriseId, format_instant
 from mutualedge.protocol import (
     APPLICATIONS_MAX,
+    INVITATIONS_MAX,
+    MESSAGE_BYTES_MAX,
     Accepted,
     Admission,
     Application,
     Applications,
+    Applied,
     Apply,
     ApprovalOrder,
     Approve,
     Approved,
     AskApplications,
     AskConsortium,
-    AskHistory,
+    AskLedger,
     AskProgress,
     ConsortiumShown,
     Invite,
@@ -54,9 +60,17 @@ from mutualedge.protocol import (
     Renew,
     Renewed,
     RenewOrder,
+    encode_message,
 )
 from mutualedge.protocol.enrolment import Change
-from mutualedge.signing import Entropy, Envelope, SigningKey, parse_canonical, sign_record
+from mutualedge.signing import (
+    Entropy,
+    Envelope,
+    SigningKey,
+    countersign,
+    parse_canonical,
+    sign_record,
+)
 from tests.unit.ledger_world import NAMES, consortium, key, settlement_key
 
 NOW_NS = 1_800_000_000 * NS_PER_S
@@ -123,8 +137,11 @@ class Bench:
     def ask(self, request: DeskRequest) -> object:
         reply = self.desk.answer(request, self.consortium, self.now_ns)
         for write in self.desk.take_writes():
-            assert write.value is not None
-            self.store.rows.setdefault(write.bucket, {})[write.key] = write.value
+            rows = self.store.rows.setdefault(write.bucket, {})
+            if write.value is None:
+                del rows[write.key]
+            else:
+                rows[write.key] = write.value
         return reply
 
     def refusal(self, request: DeskRequest) -> str:
@@ -218,7 +235,7 @@ def test_a_newcomer_becomes_a_member() -> None:
     shown = bench.ask(AskConsortium(secret=SECRET))
     assert shown == ConsortiumShown(founding=consortium().envelope, trust=consortium().envelope)
     needed = supermajority(len(NAMES))
-    assert bench.ask(apply()) == Progress(approved=(), needed=needed, credentials=None)
+    assert bench.ask(apply()) == Progress(approved=(), needed=needed, is_admitted=False)
     for name in NAMES[: needed - 1]:
         bench.restart()  # whatever was answered survives it
         assert bench.approved(name).trust is None
@@ -226,11 +243,62 @@ def test_a_newcomer_becomes_a_member() -> None:
     assert signed.approved == NAMES[:needed]
     assert signed.trust is not None
     bench.consortium = verify_successor(signed.trust, consortium())
-    progress = bench.ask(AskProgress(secret=SECRET))
-    assert isinstance(progress, Progress)
-    assert progress.credentials is not None
-    assert progress.credentials.certificate_pem.startswith("-----BEGIN CERTIFICATE-----")
-    bench.desk.verify_admitted(AskHistory(secret=SECRET, from_height=1), bench.consortium, NOW_NS)
+    bench.consortium = verify_successor(signed.trust, consortium())
+    done = Progress(approved=(), needed=supermajority(len(NAMES) + 1), is_admitted=True)
+    assert bench.ask(AskProgress(secret=SECRET)) == done
+    bench.desk.verify_reader(ask_ledger(secrets()), bench.consortium, NOW_NS)
+    renewed = bench.ask(renewed_by(secrets()))
+    assert isinstance(renewed, Renewed)
+    assert renewed.credentials.certificate_pem.startswith("-----BEGIN CERTIFICATE-----")
+
+
+def admitted() -> Bench:
+    """Return an office of a consortium that adopted the newcomer, days after the invitation."""
+    bench = Bench().applied()
+    approvals = [bench.approved(name) for name in NAMES[: supermajority(len(NAMES))]]
+    signed = approvals[-1].trust
+    assert signed is not None
+    bench.consortium = verify_successor(signed, consortium())
+    bench.now_ns += 2 * DAY_NS
+    bench.restart()
+    return bench
+
+
+def test_who_was_interrupted_goes_on() -> None:
+    """Admitted, but away until its invitation expired: it asks and applies as before."""
+    bench = admitted()
+    assert isinstance(bench.ask(AskConsortium(secret=SECRET)), ConsortiumShown)
+    for request in (apply(), AskProgress(secret=SECRET)):
+        progress = bench.ask(request)
+        assert isinstance(progress, Progress)
+        assert progress.is_admitted
+
+
+def test_a_secret_gets_no_credentials() -> None:
+    """Whoever invited knows it as well: the machine of a member is for who signs as that member."""
+    bench = admitted()
+    bench.now_ns = NOW_NS
+    stranger = replace(secrets(), settlement=sha_of("of whoever invited"))
+    assert bench.refusal(renewed_by(stranger)) == "signing.envelope.unsigned"
+    with pytest.raises(MutualEdgeError) as refused:
+        bench.desk.verify_reader(ask_ledger(stranger), bench.consortium, NOW_NS)
+    assert refused.value.code == "signing.envelope.unsigned"
+
+
+def ask_ledger(own: EnterpriseSecrets) -> AskLedger:
+    order = ListOrder(enterprise=own.name, at=format_instant(NOW_NS))
+    return AskLedger(order=sign_record(order, SigningKey(own.settlement)), from_height=1)
+
+
+def renewed_by(own: EnterpriseSecrets) -> Renew:
+    order = RenewOrder(
+        enterprise=own.name,
+        measurement=MEASUREMENT,
+        tls_public_key_pem=own.tls_public_key_pem,
+        activations={},
+        at=format_instant(NOW_NS),
+    )
+    return Renew(order=sign_record(order, SigningKey(own.settlement)))
 
 
 def test_doors_open_with_the_approval() -> None:
@@ -249,7 +317,7 @@ def test_members_see_who_waits() -> None:
     shown = bench.ask(list_order())
     assert isinstance(shown, Applications)
     (waiting,) = shown.waiting
-    assert waiting.application == application(secrets())
+    assert waiting.card == secrets().card()
     assert waiting.approved == (SECOND,)
 
 
@@ -364,6 +432,14 @@ CASES: dict[str, Case] = {
         lambda: apply(activations={}),
         "enrolment.application.door",
     ),
+    "a door to nobody": (
+        lambda: Bench().invited(),
+        lambda: apply(
+            activations=parse_canonical(application(secrets()).payload, Application).activations
+            | {EnterpriseId("nobody"): "garbage"}
+        ),
+        "enrolment.application.door",
+    ),
     "somebody else's door": (
         lambda: Bench().invited(),
         lambda: apply(
@@ -372,6 +448,18 @@ CASES: dict[str, Case] = {
             ).activations
         ),
         "nats.activation.forged",
+    ),
+    "more than an application has": (
+        lambda: Bench().invited(),
+        lambda: apply(
+            activations={EnterpriseId(f"n{index}"): "x" * 16_384 for index in range(9)},
+        ),
+        "enrolment.application.large",
+    ),
+    "a card with words of others": (
+        lambda: Bench().invited(),
+        lambda: apply(card=countersign(secrets().card(), key("somebody"))),
+        "enrolment.application.signatures",
     ),
     "a key that another has": (
         lambda: Bench().invited(),
@@ -473,25 +561,74 @@ def test_who_waits_may_not_read_the_ledger() -> None:
     """History is for members; a newcomer is one once it is adopted."""
     bench = Bench().applied()
     with pytest.raises(MutualEdgeError) as refused:
-        bench.desk.verify_admitted(
-            AskHistory(secret=SECRET, from_height=1), bench.consortium, NOW_NS
-        )
-    assert refused.value.code == "enrolment.newcomer.waiting"
+        bench.desk.verify_reader(ask_ledger(secrets()), bench.consortium, NOW_NS)
+    assert refused.value.code == "identity.member.unknown"
 
 
-def test_waiting_applications_are_bounded() -> None:
-    """One more is refused, and says what to do; who waits already may apply again."""
+def test_below_a_third_of_the_members_fill_no_office() -> None:
+    """One member invites a few; then it waits, and the others go on inviting."""
     bench = Bench()
-    requests = [applicant(index) for index in range(APPLICATIONS_MAX + 1)]
-    for index, request in enumerate(requests):
-        bench.ask(invite(newcomer=EnterpriseId(f"applicant-{index}"), secret=request.secret))
-    for request in requests[:-1]:
-        bench.ask(request)
-    assert bench.refusal(requests[-1]) == "enrolment.applications.full"
-    assert len(bench.store.rows[APPLICATION_BUCKET]) == APPLICATIONS_MAX
-    bench.ask(requests[0])
+    names = [EnterpriseId(f"applicant-{index}") for index in range(INVITATIONS_MAX + 1)]
+    for name in names[:-1]:
+        bench.ask(invite(newcomer=name))
+    assert bench.refusal(invite(newcomer=names[-1])) == "enrolment.invitations.full"
+    assert bench.ask(invite(newcomer=names[0])) == Accepted()
+    assert bench.ask(invite(SECOND, newcomer=names[-1])) == Accepted()
+    assert (MEMBERS_MAX - 1) // 3 * INVITATIONS_MAX < APPLICATIONS_MAX
 
 
-def applicant(index: int) -> Apply:
-    own = secrets(f"applicant-{index}", bytes([index + 1]))
-    return apply(own, bytes([index]) * len(SECRET))
+def test_no_member_takes_over_anothers_newcomer() -> None:
+    """Its own invitation under the same name would let it apply in place of the newcomer."""
+    bench = Bench().invited()
+    assert bench.refusal(invite(SECOND)) == "enrolment.invitation.other"
+    bench.now_ns += DAY_NS
+    late = format_instant(bench.now_ns)
+    again = invite(SECOND, at=late, expires=format_instant(bench.now_ns + DAY_NS))
+    assert bench.ask(again) == Accepted()
+
+
+def later_invitation(bench: Bench, days: int) -> None:
+    """Let days pass until somebody invites somebody else, which is when the office tidies up."""
+    bench.now_ns += days * DAY_NS
+    late = format_instant(bench.now_ns)
+    bench.ask(invite(SECOND, EnterpriseId("late"), at=late, expires=late))
+
+
+def test_who_was_admitted_takes_no_place() -> None:
+    """Its application and its approvals go; it may go on joining all the same."""
+    bench = admitted()
+    later_invitation(bench, 1)
+    bench.restart()
+    assert not bench.store.rows[APPLICATION_BUCKET]
+    assert not bench.store.rows[APPROVAL_BUCKET]
+    assert isinstance(bench.ask(AskProgress(secret=SECRET)), Progress)
+
+
+def test_who_was_never_approved_is_forgotten() -> None:
+    """A week after it could last apply; until then it may be approved."""
+    bench = Bench().applied()
+    bench.ask(approve(FIRST))
+    later_invitation(bench, 2)
+    assert bench.store.rows[APPLICATION_BUCKET].keys() == {NEWCOMER}
+    later_invitation(bench, 7)
+    assert not bench.store.rows[APPLICATION_BUCKET]
+    assert not bench.store.rows[APPROVAL_BUCKET]
+    assert bench.store.rows[INVITATION_BUCKET].keys() == {"late"}
+
+
+def test_a_full_list_of_who_waits_fits_a_message() -> None:
+    """As many as may wait, each approved by as many members as there may be."""
+    longest = EnterpriseId("n" * 63)
+    card = Envelope(
+        payload=bytes(2048), payload_type="t" * 128, signatures=secrets().card().signatures
+    )
+    waiting = (Applied(card=card, approved=(longest,) * MEMBERS_MAX),) * APPLICATIONS_MAX
+    release = ReleaseWaiting(
+        release="9" * 64, measurement=MEASUREMENT, approved=(longest,) * MEMBERS_MAX
+    )
+    releases = (release,) * MEMBERS_MAX
+    trust = Envelope(payload=bytes(256 << 10), payload_type="", signatures=())
+    assert (
+        len(encode_message(Applications(trust=trust, waiting=waiting, releases=releases)))
+        < MESSAGE_BYTES_MAX
+    )

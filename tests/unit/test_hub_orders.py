@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from mutualedge.app.hub_process import OFFICE_PEER
 from mutualedge.consortium import Hub
 from mutualedge.consortium.hub import GATHER_NS, MEMPOOL_MAX
 from mutualedge.ledger import Action, Block, Claim, Command, Countersignature, Ledger, SetLimit
@@ -67,9 +68,9 @@ class Bench:
             if isinstance(output, Answer):
                 self.replies[output.ask_id] = output.reply
 
-    def ask(self, request: Request) -> int:
+    def ask(self, request: Request, peer: str = CANDY) -> int:
         self._ask_count += 1
-        self.handle(Asked(ask_id=self._ask_count, peer=CANDY, request=request))
+        self.handle(Asked(ask_id=self._ask_count, peer=peer, request=request))
         return self._ask_count
 
     def seal(self) -> None:
@@ -112,6 +113,28 @@ def countersignature(signed: SignedBlock, *keys: SigningKey) -> Envelope:
     block = parse_canonical(signed.block.payload, Block)
     word = Countersignature(height=block.height, block=signed.block.payload_digest)
     return sign_record(word, *keys)
+
+
+@pytest.mark.parametrize("request_", [AskBlocks(from_height=1), AddCheckpoint(body="x")])
+def test_only_members_read_and_are_witnessed(request_: Request) -> None:
+    """The office's door is open to everybody; what it lets through is signed or has a secret."""
+    bench = Bench()
+    bench.fill(1)
+    reply = bench.replies[bench.ask(request_, OFFICE_PEER)]
+    assert isinstance(reply, Refused)
+    assert reply.code == "hub.request.members-only"
+
+
+def test_a_command_shown_again_at_the_door_makes_no_block() -> None:
+    """Whoever read the ledger could otherwise fill it without a key; a new command goes in."""
+    bench = Bench()
+    bench.fill(1)
+    again = SubmitCommands(commands=(command(0),))
+    assert bench.replies[bench.ask(again, OFFICE_PEER)] == CommandsOrdered(height=1)
+    assert bench.hub.wake_ns is None
+    mixed = bench.ask(SubmitCommands(commands=(command(0), command(1))), OFFICE_PEER)
+    bench.seal()
+    assert bench.replies[mixed] == CommandsOrdered(height=2)
 
 
 def test_commands_of_one_instant_share_a_block() -> None:

@@ -2,19 +2,31 @@
 
 import pytest
 
+from mutualedge.consortium import Hub
+from mutualedge.consortium.enrolment import Enrolment
+from mutualedge.consortium.hub import RENEWED_EVERY_NS
 from mutualedge.ledger import AdoptTrust
+from mutualedge.model import NS_PER_S, EnterpriseId, format_instant
 from mutualedge.protocol import (
     Accepted,
     AddCheckpoint,
     Answer,
+    AskLedger,
+    Blocks,
     CheckpointCosigned,
     CommandsOrdered,
+    Credentials,
+    ListOrder,
     Note,
+    Renew,
+    Renewed,
+    RenewOrder,
     Restart,
     SubmitCommands,
     SubmitCountersignatures,
+    TimerFired,
 )
-from mutualedge.signing import Envelope
+from mutualedge.signing import Envelope, sign_record
 from mutualedge.tlog import Checkpoint, NoteSigner, add_checkpoint_body, sign_checkpoint
 from tests.simulation.founding import keys_of, successor
 from tests.unit.node_world import CANDY, FORGE, founded
@@ -90,6 +102,76 @@ def test_each_block_is_countersigned_by_its_own_members(height: int, name: str, 
     kept = bench.blocks(height).blocks[0].countersignatures
     assert (word in kept) == (not code)
     assert code or bench.answer_to(SubmitCountersignatures(countersignatures=(word,))) == Accepted()
+
+
+class OfficeBench(Bench):
+    """A hub whose members renew; its office takes every leave and issues nothing of value."""
+
+    def restart(self) -> None:
+        nothing = Credentials(certificate_pem="", platform=b"", collateral=b"")
+        self.hub = Hub(
+            consortium=founded().consortium,
+            writer=founded().writer,
+            witness=founded().witness,
+            store=self.store,
+            enrolment=Enrolment(
+                issue=lambda *_: nothing,
+                verify_door=lambda *_: None,
+                release="1",
+                founding=founded().consortium.envelope,
+                store=self.store,
+            ),
+        )
+
+    def restarts_after(self, member: str, *doors: str) -> bool:
+        """Tell whether the hub starts again when a member renews its leaves for these."""
+        order = RenewOrder(
+            enterprise=EnterpriseId(member),
+            measurement=founded().consortium.trust.runner_measurements[0],
+            tls_public_key_pem="",
+            activations={EnterpriseId(name): "leave" for name in doors},
+            at=format_instant(self.now_ns),
+        )
+        signed = sign_record(order, keys_of(member).settlement)
+        assert isinstance(self.answer_to(Renew(order=signed)), Renewed)
+        return self.starts_again()
+
+    def starts_again(self) -> bool:
+        return any(isinstance(output, Restart) for output in self.effects.outputs)
+
+
+def test_no_member_keeps_the_hub_starting() -> None:
+    """Renewals open doors at once, then only every ten minutes, however often somebody renews."""
+    bench = OfficeBench()
+    bench.restart()
+    bench.handle(TimerFired())
+    begun_ns = bench.now_ns
+    for _ in range(3):
+        assert not bench.restarts_after(CANDY, FORGE)
+        bench.now_ns += NS_PER_S
+    assert bench.hub.wake_ns == begun_ns + RENEWED_EVERY_NS
+    bench.now_ns = begun_ns + RENEWED_EVERY_NS
+    bench.handle(TimerFired())
+    assert bench.starts_again()
+    assert bench.hub.ledger.height == 0
+    bench.restart()
+    bench.handle(TimerFired())
+    bench.now_ns += 2 * RENEWED_EVERY_NS
+    assert not bench.restarts_after(FORGE), "it opened no door"
+    assert bench.restarts_after(FORGE, CANDY)
+
+
+@pytest.mark.parametrize(("name", "last"), [(CANDY, 3), (FORGE, 2), (MILL, 3)])
+def test_who_left_reads_up_to_the_block_that_let_it_go(name: str, last: int) -> None:
+    """Forge left with block 2, in which mill came: later blocks are none of its business."""
+    bench = OfficeBench()
+    bench.store = changed(CANDY, MILL).store
+    bench.restart()
+    order = ListOrder(enterprise=EnterpriseId(name), at=format_instant(bench.now_ns))
+    signed = sign_record(order, keys_of(name).settlement)
+    reply = bench.answer_to(AskLedger(order=signed, from_height=1))
+    assert isinstance(reply, Blocks)
+    assert (len(reply.blocks), reply.height) == (last, last)
 
 
 def test_the_hub_witnesses_who_came_and_who_left() -> None:

@@ -11,14 +11,19 @@ from mutualedge.adapters.nats import (
     client_user_token,
     credentials_text,
     leaf_user_token,
+    verify_activation,
 )
+from mutualedge.errors import PeerError
 from mutualedge.identity import HUB, Consortium
 from mutualedge.model import NS_PER_S, EnterpriseId
 
 CREDENTIALS_LIFE_NS = 90 * 24 * 3600 * NS_PER_S
 """Bus credentials last 90 days, as long as the certificates beside them."""
 
-Activations = Mapping[tuple[EnterpriseId, EnterpriseId], str]
+Way = tuple[EnterpriseId, EnterpriseId]
+"""To be called, and to call."""
+
+Activations = Mapping[Way, str]
 """Leave of the first to be called by the second."""
 
 
@@ -46,6 +51,29 @@ def _partners(
         for exporter, account in consortium.accounts.items()
         if (exporter, importer) in activations
     ]
+
+
+def valid_doors(given: Activations, consortium: Consortium, now_ns: int) -> dict[Way, str]:
+    """Return the leaves that count now; the others cost their two ends, not the hub's start.
+
+    Some expired, some are of an account that its enterprise applied with and was not adopted with.
+    """
+    accounts = consortium.accounts
+    return {
+        (exporter, importer): token
+        for (exporter, importer), token in given.items()
+        if exporter in accounts
+        and importer in accounts
+        and _is_open(token, accounts[exporter], accounts[importer], now_ns)
+    }
+
+
+def _is_open(token: str, exporter: str, importer: str, now_ns: int) -> bool:
+    try:
+        verify_activation(token, exporter, importer, now_ns)
+    except PeerError:
+        return False
+    return True
 
 
 def callers(consortium: Consortium) -> dict[str, EnterpriseId]:

@@ -1,5 +1,6 @@
 """Who each process is: its identity, secrets and credentials, readable by its owner only."""
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -106,12 +107,15 @@ def write_process_file(folder: Path, content: HubFile | NodeFile) -> None:
 
 
 def write_secret_record(path: Path, content: object) -> None:
-    """Write a record that only its owner may read, whole or not at all."""
+    """Write a record that only its owner may read, whole or not at all, also if power fails."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
     fresh.touch(mode=SECRET_MODE)
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1))
+    with fresh.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(content), indent=1))
+        file.flush()
+        os.fsync(file.fileno())
     fresh.replace(path)
 
 

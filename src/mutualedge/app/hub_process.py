@@ -16,7 +16,6 @@ from mutualedge.adapters.nats import (
     connect,
     operator_token,
     start_server,
-    token_ends_ns,
     verify_activation,
 )
 from mutualedge.adapters.sqlite import SqliteStore
@@ -28,6 +27,7 @@ from mutualedge.app.accounts import (
     callers,
     hub_client_token,
     open_door,
+    valid_doors,
 )
 from mutualedge.app.bus import NatsBus, serve_partners
 from mutualedge.app.driver import Driver
@@ -56,8 +56,8 @@ from mutualedge.model import EnterpriseId
 from mutualedge.protocol import Order, Refused, encode_message, parse_request
 from mutualedge.signing import SigningKey
 
-OFFICE_PEER = "office"
-"""Whoever asks about membership over TLS; what it asks says who it is."""
+OFFICE_PEER = "(office)"
+"""Whoever asks over TLS: no enterprise's name, so no member; what it asks says who it is."""
 
 
 async def run_hub(folder: Path, flags: Sequence[str] = ()) -> None:
@@ -152,19 +152,13 @@ def doors(told: HubFile, store: SqliteStore) -> dict[tuple[EnterpriseId, Enterpr
 def _open_doors(
     told: HubFile, consortium: Consortium, store: SqliteStore, now_ns: int
 ) -> dict[tuple[EnterpriseId, EnterpriseId], str]:
-    """Return every leave that counts now: the server would not start with one that expired."""
+    """Return every leave that counts now."""
     account = account_key(told.account_seed)
     own = {
         (HUB, each.enterprise): open_door(account, each.account, now_ns)
         for each in consortium.members
     }
-    given = doors(told, store)
-    return own | {way: token for way, token in given.items() if _is_open(token, now_ns)}
-
-
-def _is_open(token: str, now_ns: int) -> bool:
-    ends_ns = token_ends_ns(token)
-    return ends_ns is None or ends_ns > now_ns
+    return own | valid_doors(doors(told, store), consortium, now_ns)
 
 
 def _office(folder: Path, options: HubOptions, driver: Driver) -> AbstractAsyncContextManager[int]:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,8 +138,22 @@ def open_site(
     return Site(folder=folder, store=store, status=status, clock_ns=clock_ns, note=note)
 
 
-async def until_restarting(serving: Awaitable[None]) -> None:
-    """Serve until the core asks to be made anew; any other end is raised."""
+async def until_restarting(serving: Coroutine[None, None, None]) -> None:
+    """Serve until the core asks to be made anew; any other end is raised.
+
+    In a task of its own: one whose task group fails, as it does for a restart, does not hear that
+    it was told to end meanwhile. The group here hears it.
+
+    Raises:
+        CancelledError: We were told to end.
+    """
+    async with asyncio.TaskGroup() as lives:
+        life = lives.create_task(_live(serving))
+    if life.cancelled():
+        raise asyncio.CancelledError  # nobody told us: a fault, which is no restart
+
+
+async def _live(serving: Awaitable[None]) -> None:
     try:
         await serving
     except* Restarting:

@@ -41,15 +41,20 @@ def invite(own: Own, newcomer: Name) -> int:
 
 def join(
     folder: Annotated[Path, typer.Argument(help="Folder to make the node's own folder in.")],
-    invitation: Annotated[str, typer.Argument(help="What 'invite' printed.")],
+    invitation: Annotated[
+        str,
+        typer.Argument(help="What 'invite' printed; '-' reads it where no 'ps' shows it, stdin."),
+    ],
     wait_s: Annotated[float, typer.Option(help="Seconds to wait for approval.")] = 3600.0,
 ) -> int:
     """Join a consortium: make keys, apply, wait for approval, check the whole ledger."""
     import asyncio
+    import sys
 
     from mutualedge.app.membership.joining import join_consortium
 
-    own = asyncio.run(join_consortium(invitation, folder, typer.echo, wait_s))
+    text = sys.stdin.readline() if invitation == "-" else invitation
+    own = asyncio.run(join_consortium(text, folder, typer.echo, wait_s))
     typer.echo(f"Joined. Start the node: mutualedge node {own}")
     return 0
 

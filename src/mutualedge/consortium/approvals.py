@@ -23,6 +23,13 @@ class Approvals:
         self._rows[key] = raw
         return Write(bucket=APPROVAL_BUCKET, key=key, value=raw)
 
+    def forget(self, subject: str) -> list[Write]:
+        """Drop what was approved of a subject that came to an end; return the rows."""
+        gone = [key for key in self._rows if key.startswith(f"{subject}/")]
+        for key in gone:
+            del self._rows[key]
+        return [Write(bucket=APPROVAL_BUCKET, key=key, value=None) for key in gone]
+
     def orders(self, subject: str, consortium: Consortium) -> dict[EnterpriseId, ApprovalOrder]:
         """Return what present members approved last, in the trust file's order."""
         found = {

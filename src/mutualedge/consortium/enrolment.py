@@ -23,7 +23,9 @@ from mutualedge.identity import (
 )
 from mutualedge.model import NS_PER_S, Digest, EnterpriseId, parse_instant
 from mutualedge.protocol import (
+    APPLICATION_BYTES_MAX,
     APPLICATIONS_MAX,
+    INVITATIONS_MAX,
     Accepted,
     Admission,
     Application,
@@ -35,7 +37,6 @@ from mutualedge.protocol import (
     Approved,
     AskApplications,
     AskConsortium,
-    AskHistory,
     AskLedger,
     AskProgress,
     ConsortiumShown,
@@ -179,7 +180,8 @@ class Enrolment:
 
         Raises:
             PeerError: No member ordered it, or long ago.
-            RefusedByPolicy: It would be good for too long, or is for a member.
+            RefusedByPolicy: It would be good for too long, is for a member or for whom another
+                member invited, or its member has invited too many.
         """
         order = _verified(request.order, InviteOrder, consortium, now_ns)
         if consortium.has(order.newcomer):
@@ -188,8 +190,44 @@ class Enrolment:
         if parse_instant(order.expires) > now_ns + INVITATION_NS_MAX:
             sentence = "An invitation is good for a week at most; let it expire earlier."
             raise RefusedByPolicy("enrolment.invitation.long", sentence)
+        self._forget_stale(consortium, now_ns)
+        self._check_invitations(order, consortium, now_ns)
         self._put(INVITATION_BUCKET, order.newcomer, request.order)
         return Accepted()
+
+    def _check_invitations(self, order: InviteOrder, consortium: Consortium, now_ns: int) -> None:
+        """Let no member take over another's newcomer, nor fill the office alone."""
+        open_ = {name: each for name, each in self._invitations() if not consortium.has(name)}
+        known = open_.pop(order.newcomer, order)
+        if known.enterprise != order.enterprise and parse_instant(known.expires) > now_ns:
+            sentence = f"'{known.enterprise}' has invited '{order.newcomer}' already; leave it so."
+            raise RefusedByPolicy("enrolment.invitation.other", sentence)
+        mine = [name for name, each in open_.items() if each.enterprise == order.enterprise]
+        if len(mine) >= INVITATIONS_MAX:
+            sentence = f"You have invited {', '.join(mine)}; wait until one joined or it expired."
+            raise RefusedByPolicy("enrolment.invitations.full", sentence)
+
+    def _forget_stale(self, consortium: Consortium, now_ns: int) -> None:
+        """Drop applications that came to an end, and invitations that expired.
+
+        Who applied may be approved for a week longer than it could apply.
+        """
+        for newcomer, order in self._invitations():
+            is_member = consortium.has(newcomer)
+            has_applied = newcomer in self._rows[APPLICATION_BUCKET]
+            ends_ns = parse_instant(order.expires) + (INVITATION_NS_MAX if has_applied else 0)
+            if is_member or ends_ns <= now_ns:
+                self._drop(APPLICATION_BUCKET, newcomer)
+                self._writes.extend(self._approvals.forget(str(newcomer)))
+            if ends_ns <= now_ns and not is_member:
+                self._drop(INVITATION_BUCKET, newcomer)
+
+    def _invitations(self) -> list[tuple[EnterpriseId, InviteOrder]]:
+        rows = self._rows[INVITATION_BUCKET].items()
+        parsed = (
+            (name, parse_canonical(_envelope(raw).payload, InviteOrder)) for name, raw in rows
+        )
+        return [(EnterpriseId(name), order) for name, order in parsed]
 
     def show(self, request: AskConsortium, consortium: Consortium, now_ns: int) -> ConsortiumShown:
         """Return whom the holder of a secret would join.
@@ -197,17 +235,21 @@ class Enrolment:
         Raises:
             RefusedByPolicy: No invitation has this secret, or it has expired.
         """
-        self._invited(request.secret, now_ns)
+        self._invited(request.secret, consortium, now_ns)
         return ConsortiumShown(founding=self._founding, trust=consortium.envelope)
 
     def apply(self, request: Apply, consortium: Consortium, now_ns: int) -> Progress:
         """Keep an application; the same one again changes nothing, another one replaces it.
 
+        Who is a member by now is told so: it was interrupted, and goes on.
+
         Raises:
             PeerError: Not signed by the card's own enterprise key, or a key that others have.
             RefusedByPolicy: Not invited, another release, or too many wait.
         """
-        newcomer = self._invited(request.secret, now_ns)
+        newcomer = self._invited(request.secret, consortium, now_ns)
+        if consortium.has(newcomer):
+            return self._progress(newcomer, consortium)
         candidate = _candidate(request.application, consortium)
         if candidate.member.enterprise != newcomer:
             sentence = f"The invitation is for '{newcomer}'; apply under that name."
@@ -219,36 +261,28 @@ class Enrolment:
             sentence = f"{APPLICATIONS_MAX} applications wait already; approve or replace some."
             raise RefusedByPolicy("enrolment.applications.full", sentence)
         self._put(APPLICATION_BUCKET, newcomer, request.application)
-        return self._progress(newcomer, consortium, now_ns)
+        return self._progress(newcomer, consortium)
 
     def progress(self, request: AskProgress, consortium: Consortium, now_ns: int) -> Progress:
-        """Return how far an application is, with credentials once its member is adopted.
+        """Return how far an application is.
 
         Raises:
             RefusedByPolicy: Not invited, or nothing was applied for.
         """
-        return self._progress(self._invited(request.secret, now_ns), consortium, now_ns)
+        return self._progress(self._invited(request.secret, consortium, now_ns), consortium)
 
-    def verify_admitted(self, request: AskHistory, consortium: Consortium, now_ns: int) -> None:
-        """Return if the holder of this secret may read the ledger.
-
-        Raises:
-            RefusedByPolicy: Not invited, or not admitted.
-        """
-        newcomer = self._invited(request.secret, now_ns)
-        if not consortium.has(newcomer):
-            sentence = f"'{newcomer}' is no member yet; wait for its approval."
-            raise RefusedByPolicy("enrolment.newcomer.waiting", sentence)
-
-    def verify_reader(self, request: AskLedger, consortium: Consortium, now_ns: int) -> None:
-        """Return if this is asked by who is a member, or was: it needs the block that let it go.
+    def verify_reader(
+        self, request: AskLedger, consortium: Consortium, now_ns: int
+    ) -> EnterpriseId:
+        """Return who asks: a member, or one that was and needs the block that let it go.
 
         Raises:
-            PeerError: It never was, or asked long ago.
+            PeerError: It never was one, or asked long ago.
         """
         claimed = parse_canonical(request.order.payload, ListOrder)
         key = consortium.card(claimed.enterprise).settlement_key
         _verify_fresh(verify_record(request.order, ListOrder, key), now_ns)
+        return claimed.enterprise
 
     def waiting(
         self, request: AskApplications, consortium: Consortium, now_ns: int
@@ -260,7 +294,7 @@ class Enrolment:
         """
         _verified(request.order, ListOrder, consortium, now_ns)
         waiting = tuple(
-            Applied(application=_envelope(raw), approved=self._approvers(name, consortium))
+            Applied(card=_card_in(raw), approved=self._approvers(name, consortium))
             for name, raw in self._applications()
             if not consortium.has(name)
         )
@@ -354,24 +388,22 @@ class Enrolment:
         issued = self._issue(member, order.tls_public_key_pem, order.measurement, now_ns)
         return Renewed(credentials=issued)
 
-    def _progress(self, newcomer: EnterpriseId, consortium: Consortium, now_ns: int) -> Progress:
-        application = self._application(newcomer)
-        credentials = None
-        if consortium.has(newcomer):
-            member = consortium.member(newcomer)
-            key = application.tls_public_key_pem
-            credentials = self._issue(member, key, application.measurement, now_ns)
+    def _progress(self, newcomer: EnterpriseId, consortium: Consortium) -> Progress:
+        is_admitted = consortium.has(newcomer)
+        if not is_admitted:
+            self._application(newcomer)
         return Progress(
-            approved=() if credentials else self._approvers(newcomer, consortium),
+            approved=() if is_admitted else self._approvers(newcomer, consortium),
             needed=supermajority(len(consortium.members)),
-            credentials=credentials,
+            is_admitted=is_admitted,
         )
 
-    def _invited(self, secret: bytes, now_ns: int) -> EnterpriseId:
+    def _invited(self, secret: bytes, consortium: Consortium, now_ns: int) -> EnterpriseId:
+        """Return who was invited with this secret; who was admitted since may go on joining."""
         digest = Digest(hashlib.sha256(secret).hexdigest())
-        for raw in self._rows[INVITATION_BUCKET].values():
-            order = parse_canonical(_envelope(raw).payload, InviteOrder)
-            if order.secret_digest == digest and parse_instant(order.expires) > now_ns:
+        for _, order in self._invitations():
+            is_open = parse_instant(order.expires) > now_ns or consortium.has(order.newcomer)
+            if order.secret_digest == digest and is_open:
                 return order.newcomer
         sentence = "No invitation has this secret, or it has expired; ask a member for a new one."
         raise RefusedByPolicy("enrolment.invitation.unknown", sentence)
@@ -385,16 +417,17 @@ class Enrolment:
             raise RefusedByPolicy("enrolment.release.mismatch", sentence)
 
     def _check_doors(self, candidate: _Candidate, consortium: Consortium, now_ns: int) -> None:
-        """Refuse an application that does not open its door to all it would work with."""
+        """Refuse an application that does not open its door to all it would work with, only."""
         account = candidate.member.account
         doors = consortium.accounts
-        missing = [name for name in doors if name not in candidate.application.activations]
-        if missing:
-            sentence = f"The application opens no door to '{missing[0]}'; apply again."
+        other = doors.keys() ^ candidate.application.activations.keys()
+        if other:
+            sentence = (
+                f"The application opens no door to '{min(other)}', or one to nobody; apply again."
+            )
             raise PeerError("enrolment.application.door", sentence)
         for importer, token in candidate.application.activations.items():
-            if importer in doors:
-                self._verify_door(token, account, doors[importer], now_ns)
+            self._verify_door(token, account, doors[importer], now_ns)
 
     def _waiting(self, newcomer: EnterpriseId, consortium: Consortium) -> _Candidate:
         raw = self._rows[APPLICATION_BUCKET].get(newcomer)
@@ -426,6 +459,10 @@ class Enrolment:
         self._rows[bucket][key] = raw
         self._writes.append(Write(bucket=bucket, key=key, value=raw))
 
+    def _drop(self, bucket: str, key: str) -> None:
+        if self._rows[bucket].pop(key, None) is not None:
+            self._writes.append(Write(bucket=bucket, key=key, value=None))
+
     def _open(self, exporter: str, importer: str, token: str) -> None:
         key = f"{exporter}/{importer}"
         self._writes.append(Write(bucket=ACTIVATION_BUCKET, key=key, value=token.encode()))
@@ -435,12 +472,19 @@ def _candidate(application: Envelope, consortium: Consortium) -> _Candidate:
     """Return who applies, if the application is in order.
 
     Raises:
-        PeerError: Not signed by the card's enterprise key, or a key or platform is another's.
+        PeerError: Not signed by the card's enterprise key and by nothing else, too large, or a key
+            or platform is another's.
         UsageError: Of a member already.
     """
+    if len(application.payload) > APPLICATION_BYTES_MAX:
+        sentence = f"An application has at most {APPLICATION_BYTES_MAX} bytes; apply again."
+        raise PeerError("enrolment.application.large", sentence)
     claimed = parse_canonical(application.payload, Application)
     member = parse_canonical(claimed.card.payload, Member)
     verify_record(application, Application, member.enterprise_key)
+    if len(claimed.card.signatures) != 1 or len(application.signatures) != 1:
+        sentence = "Card and application have one signature each, their enterprise's; apply again."
+        raise PeerError("enrolment.application.signatures", sentence)
     trust = with_member(consortium, claimed.card)
     proposed = Envelope(
         payload=canonical_bytes(trust), payload_type=consortium.envelope.payload_type, signatures=()
@@ -478,6 +522,10 @@ def _verify_fresh(order: InviteOrder | ListOrder | ApprovalOrder | RenewOrder, n
     if abs(parse_instant(order.at) - now_ns) > ORDER_AGE_NS_MAX:
         sentence = f"The order is of {order.at}, over five minutes from now; check both clocks."
         raise PeerError("enrolment.order.stale", sentence)
+
+
+def _card_in(application: bytes) -> Envelope:
+    return parse_canonical(_envelope(application).payload, Application).card
 
 
 def _envelope(raw: bytes) -> Envelope:

@@ -9,7 +9,7 @@ from mutualedge.consortium.enrolment import Enrolment
 from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET, block_row_key
 from mutualedge.consortium.views import HubSnapshot, MemberView
 from mutualedge.consortium.witness import WITNESS_BUCKET, WitnessDesk
-from mutualedge.errors import CorruptState, MutualEdgeError, PeerError
+from mutualedge.errors import CorruptState, MutualEdgeError, PeerError, RefusedByPolicy
 from mutualedge.identity import Consortium, supermajority
 from mutualedge.ledger import BLOCK_SKEW_NS_MAX, CLOCK_ADVICE, Countersignature, Ledger
 from mutualedge.model import NS_PER_MS, NS_PER_S, EnterpriseId, format_instant
@@ -20,7 +20,6 @@ from mutualedge.protocol import (
     Answer,
     AskBlocks,
     Asked,
-    AskHistory,
     AskLedger,
     Blocks,
     CommandsOrdered,
@@ -59,6 +58,9 @@ one restarts within seconds, and its parties' windows last for hours."""
 
 REPLY_BYTES_MAX = 768 << 10
 """Bytes of blocks in one reply: one message carries 1 MiB, one block is below this."""
+
+RENEWED_EVERY_NS = 600 * NS_PER_S
+"""Renewals take effect at most this often: each takes the bus down for a second, for everybody."""
 
 RECENT_BLOCKS = 256
 """Blocks kept in memory; older ones are read from their rows, which are long durable."""
@@ -99,11 +101,11 @@ class Hub:
             self._consortium, consortium.trust.witness_name, witness, store.scan(WITNESS_BUCKET)
         )
         self._enrolment = enrolment
-        self._has_new_doors = False
+        self._begun_ns: int | None = None
+        self._open_doors_at_ns: int | None = None
         self._recent: dict[int, SignedBlock] = {}
         self._mempool: list[_Waiting] = []
         self._seal_at_ns: int | None = None
-        self._has_begun = False
         self._lag_ns = 0
         self._due_ns = self.ledger.next_due_ns()
         self._effects = Effects()
@@ -122,22 +124,25 @@ class Hub:
     @property
     def wake_ns(self) -> int | None:
         """When ``TimerFired`` is due, if it is."""
-        due_ns = None if self._due_ns is None else self._due_ns + self._lag_ns
-        times = [each for each in (self._seal_at_ns, due_ns) if each is not None]
-        return min(times, default=None)
+        times = (self._seal_at_ns, self._block_due_ns, self._open_doors_at_ns)
+        return min((each for each in times if each is not None), default=None)
+
+    @property
+    def _block_due_ns(self) -> int | None:
+        """When a lease falls due, by the clock that the ledger runs behind."""
+        return None if self._due_ns is None else self._due_ns + self._lag_ns
 
     def handle(self, event: Event, now_ns: int) -> Effects:
         """Return what to do about an event; writes are durable before outputs leave."""
         self._effects = Effects()
-        if not self._has_begun:
+        if self._begun_ns is None:
             self._begin(now_ns)
         if isinstance(event, Asked):
             self._hear(event.peer, now_ns)
             self._answer_asked(event, now_ns)
-        wake_ns = self.wake_ns
-        if wake_ns is not None and now_ns >= wake_ns:
+        if any(at is not None and now_ns >= at for at in (self._seal_at_ns, self._block_due_ns)):
             self._seal_block(now_ns)
-        self._follow_trust()
+        self._follow_trust(now_ns)
         return self._effects
 
     def _begin(self, now_ns: int) -> None:
@@ -146,7 +151,7 @@ class Hub:
         Nobody could claim meanwhile; so the ledger runs behind the clock until none of them is
         left. It stands still instead where the clock is behind it.
         """
-        self._has_begun = True
+        self._begun_ns = now_ns
         behind_ns = self.ledger.time_ns - now_ns
         if behind_ns > BLOCK_SKEW_NS_MAX:
             self._note("clock.behind", by_s=behind_ns // NS_PER_S, advice=CLOCK_ADVICE)
@@ -155,14 +160,14 @@ class Hub:
             self._lag_ns = now_ns - resume_ns
             self._note("ledger.resumed", behind_s=self._lag_ns // NS_PER_S)
 
-    def _follow_trust(self) -> None:
-        """Start again once the ledger holds another trust file than the one of this life."""
+    def _follow_trust(self, now_ns: int) -> None:
+        """Start again once trust file or doors are others than those of this life."""
         adopted = self.ledger.consortium
         if adopted is not self._consortium:
             version = adopted.trust.version
             self._note("trust.adopted", version=version, members=len(adopted.members))
             self._effects.outputs.append(Restart(reason=f"trust file version {version}"))
-        elif self._has_new_doors:
+        elif self._open_doors_at_ns is not None and now_ns >= self._open_doors_at_ns:
             self._effects.outputs.append(Restart(reason="a member renewed its credentials"))
 
     def _hear(self, peer: str, now_ns: int) -> None:
@@ -180,14 +185,16 @@ class Hub:
     def _reply_to(self, asked: Asked, now_ns: int) -> Reply | None:
         match asked.request:
             case SubmitCommands(commands=commands):
-                return self._gather(asked.ask_id, commands, now_ns)
+                return self._gather(asked, commands, now_ns)
             case AskBlocks(from_height=height):
-                return self._blocks_from(height)
+                self._verify_member(asked)  # who was one has no account on the bus any more
+                return self._blocks_from(height, self.ledger.height)
             case SubmitCountersignatures(countersignatures=envelopes):
                 for envelope in envelopes:
                     self._keep_countersignature(envelope)
                 return Accepted()
             case AddCheckpoint(body=body):
+                self._verify_member(asked)
                 return self._cosign(body, now_ns)
             case request if isinstance(request, EnrolmentRequest) and self._enrolment:
                 return self._enrol(self._enrolment, request, now_ns)
@@ -195,26 +202,43 @@ class Hub:
                 sentence = f"The hub does not answer '{type(other).__name__}'; ask a member."
                 raise PeerError("hub.request.misplaced", sentence)
 
+    def _verify_member(self, asked: Asked) -> None:
+        """Refuse what a question does not prove by itself, from who never had an account.
+
+        Raises:
+            RefusedByPolicy: It neither is a member nor was one.
+        """
+        if not any(each.enterprise == asked.peer for each in self._consortium.everyone):
+            sentence = f"Only members may ask '{type(asked.request).__name__}', over the bus."
+            raise RefusedByPolicy("hub.request.members-only", sentence)
+
     def _enrol(self, desk: Enrolment, request: EnrolmentRequest, now_ns: int) -> Reply:
-        match request:
-            case AskHistory():
-                desk.verify_admitted(request, self._consortium, now_ns)
-                return self._blocks_from(request.from_height)
-            case AskLedger():
-                desk.verify_reader(request, self._consortium, now_ns)
-                return self._blocks_from(request.from_height)
+        if isinstance(request, AskLedger):
+            reader = desk.verify_reader(request, self._consortium, now_ns)
+            return self._blocks_from(request.from_height, self.ledger.last_height_of(reader))
         reply = desk.answer(request, self._consortium, now_ns)
-        self._effects.writes.extend(desk.take_writes())
-        self._has_new_doors = self._has_new_doors or isinstance(request, Renew)
+        writes = desk.take_writes()
+        self._effects.writes.extend(writes)
+        if isinstance(request, Renew) and writes:
+            self._open_doors_soon(now_ns)
         return reply
 
-    def _gather(self, ask_id: int, commands: tuple[Envelope, ...], now_ns: int) -> Refused | None:
+    def _open_doors_soon(self, now_ns: int) -> None:
+        """Have the bus started again with the doors renewed, unless that was a moment ago."""
+        assert self._begun_ns is not None, "the event that brought the renewal began this life"
+        if self._open_doors_at_ns is None:
+            self._open_doors_at_ns = max(now_ns, self._begun_ns + RENEWED_EVERY_NS)
+
+    def _gather(self, asked: Asked, commands: tuple[Envelope, ...], now_ns: int) -> Reply | None:
         if sum(len(waiting.commands) for waiting in self._mempool) + len(commands) > MEMPOOL_MAX:
             sentence = f"More than {MEMPOOL_MAX} commands wait for a block; ask again in a second."
             return Refused(code="hub.mempool.full", sentence=sentence)
-        for command in commands:
-            self.ledger.verify_command(command)
-        self._mempool.append(_Waiting(ask_id=ask_id, commands=commands))
+        parsed = [self.ledger.verify_command(command) for command in commands]
+        if not self._consortium.has(EnterpriseId(asked.peer)) and all(
+            self.ledger.outcome(each.enterprise, each.id) for each in parsed
+        ):  # whoever read a block could send its commands again and again: no block for those
+            return CommandsOrdered(height=self.ledger.height)
+        self._mempool.append(_Waiting(ask_id=asked.ask_id, commands=commands))
         if self._seal_at_ns is None:
             self._seal_at_ns = now_ns + GATHER_NS
         return None
@@ -254,8 +278,8 @@ class Hub:
         self._recent.pop(height - RECENT_BLOCKS, None)
         self._write(BLOCK_BUCKET, block_row_key(height), msgspec.msgpack.encode(signed))
 
-    def _blocks_from(self, height: int) -> Blocks:
-        last = min(self.ledger.height, height + BLOCKS_MAX - 1)
+    def _blocks_from(self, height: int, until: int) -> Blocks:
+        last = min(until, height + BLOCKS_MAX - 1)
         blocks: list[SignedBlock] = []
         reply_bytes = 0
         for each in range(height, last + 1):
@@ -264,7 +288,7 @@ class Hub:
             if blocks and reply_bytes > REPLY_BYTES_MAX:
                 break
             blocks.append(block)
-        return Blocks(blocks=tuple(blocks), height=self.ledger.height)
+        return Blocks(blocks=tuple(blocks), height=until)
 
     def _block(self, height: int) -> SignedBlock:
         if height in self._recent:

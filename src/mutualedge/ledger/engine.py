@@ -128,6 +128,10 @@ class Ledger:
         """Return the version of the trust file that holds for the block of this height."""
         return self._trusts.at(height)
 
+    def last_height_of(self, enterprise: EnterpriseId) -> int:
+        """Return the last block whose members an enterprise is among, 0 if none."""
+        return self._trusts.last_height_of(enterprise, self.height)
+
     def verify_adoptable(self, trust: Envelope) -> Consortium:
         """Return the version that the ledger would adopt with its next block.
 

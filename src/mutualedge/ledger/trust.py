@@ -111,6 +111,12 @@ class TrustVersions:
         """Return the version that holds for the block of this height."""
         return self._versions[bisect_right(self._from_heights, height) - 1]
 
+    def last_height_of(self, enterprise: EnterpriseId, height: int) -> int:
+        """Return the last of so many blocks whose members an enterprise is among, 0 if none."""
+        ends = (*self._from_heights[1:], height + 1)
+        versions = zip(self._versions, ends, strict=True)
+        return max((end - 1 for each, end in versions if each.has(enterprise)), default=0)
+
     def take(self, rows: Mapping[str, bytes | None]) -> None:
         """Take over the versions among rows that were just written.
 

@@ -19,7 +19,9 @@ from mutualedge.protocol.effects import (
     Write,
 )
 from mutualedge.protocol.enrolment import (
+    APPLICATION_BYTES_MAX,
     APPLICATIONS_MAX,
+    INVITATIONS_MAX,
     Admission,
     Application,
     Applications,
@@ -30,7 +32,6 @@ from mutualedge.protocol.enrolment import (
     Approved,
     AskApplications,
     AskConsortium,
-    AskHistory,
     AskLedger,
     AskProgress,
     ConsortiumShown,
@@ -129,11 +130,13 @@ from mutualedge.protocol.sealed import (
 
 __all__ = [
     "APPLICATIONS_MAX",
+    "APPLICATION_BYTES_MAX",
     "BLOCKS_MAX",
     "COLLATERAL_BYTES_MAX",
     "EVIDENCE_BYTES_MAX",
     "FRAME_BYTES_MAX",
     "HANDSHAKE_BYTES_MAX",
+    "INVITATIONS_MAX",
     "LENGTH_BYTES",
     "MESSAGE_BYTES_MAX",
     "READINGS_MAX",
@@ -154,7 +157,6 @@ __all__ = [
     "AskApplications",
     "AskBlocks",
     "AskConsortium",
-    "AskHistory",
     "AskLedger",
     "AskOffer",
     "AskProgress",

@@ -13,8 +13,14 @@ from mutualedge.model import (
 )
 from mutualedge.signing import Envelope
 
-APPLICATIONS_MAX = 16
-"""Enterprises that may wait for approval at once; invitations are few and expire in a day."""
+INVITATIONS_MAX = 3
+"""Newcomers that one member may have invited at once: below a third of them fill no office."""
+
+APPLICATIONS_MAX = 64
+"""Enterprises that may wait for approval at once; above a third of 64 members, three times."""
+
+APPLICATION_BYTES_MAX = 128 << 10
+"""A leave has under 1 KiB, and 65 of them are in the largest application."""
 
 APPROVERS_MAX = 64
 """As many as a consortium has members."""
@@ -171,22 +177,21 @@ class AskProgress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """Who approved, how many must, and once the ledger adopted it, the newcomer's credentials."""
+    """Who approved, how many must, and whether the ledger adopted it.
+
+    No more: whoever invited knows the secret too. For ledger and credentials the newcomer signs.
+    """
 
     approved: Approvers
     needed: PositiveCount
-    credentials: Credentials | None
-
-
-class AskHistory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """The ledger's blocks from a height on, for who was admitted and has no ledger yet."""
-
-    secret: Bytes32
-    from_height: PositiveCount
+    is_admitted: bool
 
 
 class AskLedger(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """The ledger's blocks from a height on, with a ``ListOrder`` of who is or was a member."""
+    """The ledger's blocks from a height on, with a ``ListOrder`` of who is or was a member.
+
+    Who was one gets them up to the block that let it go.
+    """
 
     order: Envelope
     from_height: PositiveCount
@@ -201,9 +206,9 @@ class AskApplications(
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An application that waits, and who approved it so far."""
+    """Whose application waits, by its signed card, and who approved it so far."""
 
-    application: Envelope
+    card: Envelope
     approved: Approvers
 
 
@@ -250,14 +255,6 @@ class Renewed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 EnrolmentRequest = (
-    Invite
-    | Apply
-    | AskConsortium
-    | AskProgress
-    | AskHistory
-    | AskLedger
-    | AskApplications
-    | Approve
-    | Renew
+    Invite | Apply | AskConsortium | AskProgress | AskLedger | AskApplications | Approve | Renew
 )
 EnrolmentReply = ConsortiumShown | Progress | Applications | Approved | Renewed

@@ -290,6 +290,7 @@ class NatsClient:
     async def _open(self, url: str, timeout_s: float) -> None:
         password = self._login if isinstance(self._login, PasswordLogin) else None
         token = self._login if isinstance(self._login, TokenLogin) else None
+        told_before = _cancellations()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._connection.connect(
@@ -312,6 +313,7 @@ class NatsClient:
                     pending_size=0,  # nothing is kept while disconnected, nothing flushed by force
                 )
             self._is_up = True
+            _heed_cancellations(told_before)
             await self._subscribe(f"{self._inbox}*", self._take_reply)
         except TimeoutError as error:
             await self.close()
@@ -459,6 +461,17 @@ async def connect(
     client = NatsClient(name, login, report)
     await client._open(url, timeout_s)  # noqa: SLF001 - the class's own constructor, awaited
     return client
+
+
+def _cancellations() -> int:
+    own = asyncio.current_task()
+    return 0 if own is None else own.cancelling()
+
+
+def _heed_cancellations(before: int) -> None:
+    """Raise the cancellation that nats-py swallowed, as ``NatsClient._stop_reconnecting`` says."""
+    if _cancellations() > before:
+        raise asyncio.CancelledError
 
 
 def _inbox_of(login: Login) -> str:

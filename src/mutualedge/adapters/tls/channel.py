@@ -5,6 +5,7 @@ The server shows its certificate; who asks is told by what it asks, which is sig
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -23,6 +24,8 @@ CONNECTIONS_MAX = 32
 QUESTION_TIMEOUT_S = 10.0
 """Until the question has arrived whole: a silent connection holds its place no longer."""
 
+BACKLOG = 100
+ACCEPT_PAUSE_S = 0.1
 ANSWER_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 2.0
 
@@ -56,21 +59,99 @@ async def serve(host: str, port: int, files: ServerFiles, answer: Answerer) -> A
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_cert_chain(files.certificate, files.private_key)
-    free = asyncio.Semaphore(CONNECTIONS_MAX)
-
-    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, TimeoutError, PeerError, asyncio.IncompleteReadError):
-            async with free:
-                await _answer_one(reader, writer, answer)
-        await _close(writer)
-
+    desk = _Desk(context, answer)
     try:
-        server = await asyncio.start_server(take, host, port, ssl=context)
+        listeners = await _listen(host, port)
     except OSError as error:
         sentence = f"Port {port} on {host} cannot be used ({error.strerror}); choose another."
         raise UsageError("tls.port.taken", sentence) from error
-    async with server:
-        yield int(server.sockets[0].getsockname()[1])
+    accepting = [asyncio.create_task(desk.accept(each)) for each in listeners]
+    try:
+        yield int(listeners[0].getsockname()[1])
+    finally:
+        await _end({*accepting, *desk.connections})
+        for each in listeners:
+            each.close()
+
+
+async def _listen(host: str, port: int) -> list[socket.socket]:
+    """Return a socket for each address that a host has."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    listeners: list[socket.socket] = []
+    for family, place in dict.fromkeys((each[0], each[4][:2]) for each in found):
+        try:
+            listeners.append(socket.create_server(place, family=family, backlog=BACKLOG))
+        except OSError:
+            for each in listeners:
+                each.close()
+            raise
+        listeners[-1].setblocking(False)
+    return listeners
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    for each in tasks:
+        each.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Desk:
+    """Takes a connection once there is a place for it; who waits for one costs the kernel only.
+
+    So strangers cannot use up the descriptors of a process that needs some to keep its books.
+    """
+
+    def __init__(self, context: ssl.SSLContext, answer: Answerer) -> None:
+        self._context = context
+        self._answer = answer
+        self._free = asyncio.Semaphore(CONNECTIONS_MAX)
+        self.connections: set[asyncio.Task[None]] = set()
+
+    async def accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._free.acquire()
+            try:
+                taken, _ = await loop.sock_accept(listener)
+            except OSError:  # it has gone again, or this process has no descriptor left
+                self._free.release()
+                await asyncio.sleep(ACCEPT_PAUSE_S)
+                continue
+            task = asyncio.create_task(self._take(taken))
+            self.connections.add(task)
+            task.add_done_callback(self._taken)
+
+    def _taken(self, task: asyncio.Task[None]) -> None:
+        self._free.release()
+        self.connections.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            told = {"message": "a question could not be answered", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(told)
+
+    async def _take(self, taken: socket.socket) -> None:
+        with contextlib.suppress(OSError, TimeoutError, PeerError, asyncio.IncompleteReadError):
+            async with asyncio.timeout(QUESTION_TIMEOUT_S):
+                reader, writer = await self._secure(taken)
+            try:
+                await _answer_one(reader, writer, self._answer)
+            finally:
+                await _close(writer)
+
+    async def _secure(
+        self, taken: socket.socket
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: protocol,
+            taken,
+            ssl=self._context,
+            ssl_handshake_timeout=QUESTION_TIMEOUT_S,
+            ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
+        )
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 async def _answer_one(

@@ -30,7 +30,6 @@ from mutualedge.model import (
 from mutualedge.protocol import (
     Accepted,
     Admission,
-    Application,
     Applications,
     Applied,
     ApprovalOrder,
@@ -118,7 +117,7 @@ async def approve(own: Path, newcomer: EnterpriseId, confirm: Confirm, say: Say)
     applied = await _application_of(member, newcomer)
     if not confirm(_described(applied)):
         return False
-    if await _approved(member, _approval(member, applied.application), say):
+    if await _approved(member, _approval(member, applied.card), say):
         say(f"'{newcomer}' is a member from now on.")
     return True
 
@@ -163,17 +162,15 @@ async def _approved(member: MemberSite, order: Envelope, say: Say) -> bool:
     return True
 
 
-def _approval(member: MemberSite, application: Envelope) -> Envelope:
-    claimed = parse_canonical(application.payload, Application)
-    newcomer = verify_record(
-        claimed.card, Member, parse_canonical(claimed.card.payload, Member).enterprise_key
-    )
+def _approval(member: MemberSite, card: Envelope) -> Envelope:
+    claimed = parse_canonical(card.payload, Member)
+    newcomer = verify_record(card, Member, claimed.enterprise_key)
     account = account_key(member.told.account_seed)
     admission = Admission(
         newcomer=newcomer.enterprise,
         activation=open_door(account, newcomer.account, time.time_ns()),
     )
-    return _order(member, admission, with_member(member.consortium, claimed.card))
+    return _order(member, admission, with_member(member.consortium, card))
 
 
 def _order(member: MemberSite, change: Change, trust: TrustFile) -> Envelope:
@@ -196,9 +193,9 @@ async def _application_of(member: MemberSite, newcomer: EnterpriseId) -> Applied
     shown = await _applications(member)
     _verify_current(member, shown)
     for each in shown.waiting:
-        if _name_of(each.application) == newcomer:
+        if _name_of(each.card) == newcomer:
             return each
-    names = ", ".join(_name_of(each.application) for each in shown.waiting) or "nobody"
+    names = ", ".join(_name_of(each.card) for each in shown.waiting) or "nobody"
     sentence = f"'{newcomer}' does not wait for approval; who does: {names}."
     raise RefusedByPolicy("membership.application.unknown", sentence)
 
@@ -214,12 +211,8 @@ def _verify_current(member: MemberSite, shown: Applications) -> None:
         raise RefusedByPolicy("membership.ledger.behind", sentence)
 
 
-def _card_of(application: Envelope) -> Envelope:
-    return parse_canonical(application.payload, Application).card
-
-
-def _name_of(application: Envelope) -> EnterpriseId:
-    return parse_canonical(_card_of(application).payload, Member).enterprise
+def _name_of(card: Envelope) -> EnterpriseId:
+    return parse_canonical(card.payload, Member).enterprise
 
 
 def _described_release(waiting: ReleaseWaiting) -> str:
@@ -228,6 +221,6 @@ def _described_release(waiting: ReleaseWaiting) -> str:
 
 
 def _described(applied: Applied) -> str:
-    mark = fingerprint(_card_of(applied.application))
+    mark = fingerprint(applied.card)
     by = f"approved by {', '.join(applied.approved)}" if applied.approved else "not approved yet"
-    return f"'{_name_of(applied.application)}' applies; fingerprint {mark}; {by}"
+    return f"'{_name_of(applied.card)}' applies; fingerprint {mark}; {by}"

@@ -33,17 +33,21 @@ from mutualedge.consortium.rows import LEDGER_BUCKET, replayed_rows
 from mutualedge.errors import PeerError, Unreachable, UsageError
 from mutualedge.identity import Consortium, parse_trust, verify_trust
 from mutualedge.ledger import Ledger
-from mutualedge.model import EnterpriseId
+from mutualedge.model import EnterpriseId, format_instant
 from mutualedge.protocol import (
     Application,
     Apply,
     AskConsortium,
-    AskHistory,
+    AskLedger,
     AskProgress,
     Blocks,
     ConsortiumShown,
     Credentials,
+    ListOrder,
     Progress,
+    Renew,
+    Renewed,
+    RenewOrder,
     SignedBlock,
 )
 from mutualedge.signing import Entropy, Envelope, SigningKey, sign_record
@@ -93,16 +97,24 @@ async def join_consortium(text: str, folder: Path, say: Say, timeout_s: float) -
         Unreachable: The hub cannot be reached, or nobody approved in time.
     """
     joining = _begin(parse_invitation(text), folder, say)
-    founding = await _apply(joining)
-    granted = await _wait_admitted(joining, timeout_s)
+    founding, met = await _apply(joining)
+    await _wait_admitted(joining, timeout_s)
     blocks = await _history(joining)
+    _remove_store(joining.own)
     with SqliteStore(joining.own / STORE_FILE) as store:
         store.commit(replayed_rows(founding, blocks, time.time_ns()))
-        ledger = Ledger(founding, store.scan(LEDGER_BUCKET))
-    _verify_admitted(joining, ledger.consortium)
+        consortium = Ledger(founding, store.scan(LEDGER_BUCKET)).consortium
+    _verify_admitted(joining, consortium)
     say(f"Checked {len(blocks)} blocks of the ledger, from the first one on: they are in order.")
+    granted = await _credentials(joining, consortium, met)
     _write_files(joining, founding, granted)
     return joining.own
+
+
+def _remove_store(own: Path) -> None:
+    """Remove what an interrupted attempt wrote: rows that a later block took away would stay."""
+    for suffix in ("-wal", "-shm", ""):
+        (own / f"{STORE_FILE}{suffix}").unlink(missing_ok=True)
 
 
 def _begin(invitation: Invitation, folder: Path, say: Say) -> _Joining:
@@ -126,8 +138,8 @@ def _secrets(own: Path, name: EnterpriseId) -> EnterpriseSecrets:
     return secrets
 
 
-async def _apply(joining: _Joining) -> Consortium:
-    """Apply for membership; return the founding consortium that the invitation means."""
+async def _apply(joining: _Joining) -> tuple[Consortium, Consortium]:
+    """Apply for membership; return the consortium as it was founded, and as we met it."""
     invitation, secret = joining.invitation, joining.invitation.secret
     shown = await joining.desk.ask(AskConsortium(secret=secret), ConsortiumShown)
     founding = verify_trust(shown.founding)
@@ -141,7 +153,7 @@ async def _apply(joining: _Joining) -> Consortium:
     await joining.desk.ask(Apply(secret=secret, application=application), Progress)
     mark = fingerprint(joining.secrets.card())
     joining.say(f"Applied as '{invitation.enterprise}'. Fingerprint: {mark}")
-    return founding
+    return founding, current
 
 
 def _application(secrets: EnterpriseSecrets, current: Consortium) -> Envelope:
@@ -158,8 +170,8 @@ def _application(secrets: EnterpriseSecrets, current: Consortium) -> Envelope:
     return sign_record(application, SigningKey(secrets.enterprise))
 
 
-async def _wait_admitted(joining: _Joining, timeout_s: float) -> Credentials:
-    """Return our credentials once enough members approved and the ledger adopted it."""
+async def _wait_admitted(joining: _Joining, timeout_s: float) -> None:
+    """Return once enough members approved and the ledger adopted it."""
     joining.say(
         "Now a member must approve, who should ask you for the fingerprint:\n"
         f"  mutualedge approve FOLDER {joining.invitation.enterprise}"
@@ -169,8 +181,8 @@ async def _wait_admitted(joining: _Joining, timeout_s: float) -> Credentials:
         async with asyncio.timeout(timeout_s):
             while True:
                 progress = await _progress(joining)
-                if progress is not None and progress.credentials is not None:
-                    return progress.credentials
+                if progress is not None and progress.is_admitted:
+                    return
                 if progress is not None and progress.approved != told:
                     told = progress.approved
                     joining.say(f"Approved by {len(told)} of the {progress.needed} it needs.")
@@ -192,11 +204,34 @@ async def _history(joining: _Joining) -> list[SignedBlock]:
     """Return every block there is."""
     blocks: list[SignedBlock] = []
     while True:
-        question = AskHistory(secret=joining.invitation.secret, from_height=len(blocks) + 1)
+        now = format_instant(time.time_ns())
+        order = ListOrder(enterprise=joining.secrets.name, at=now)
+        signed = sign_record(order, SigningKey(joining.secrets.settlement))
+        question = AskLedger(order=signed, from_height=len(blocks) + 1)
         some = await joining.desk.ask_patiently(question, Blocks)
         blocks += some.blocks
         if len(blocks) >= some.height or not some.blocks:
             return blocks
+
+
+async def _credentials(joining: _Joining, consortium: Consortium, met: Consortium) -> Credentials:
+    """Return our credentials, and open our door to who joined after we applied."""
+    secrets, now_ns = joining.secrets, time.time_ns()
+    account = account_key(secrets.account)
+    order = RenewOrder(
+        enterprise=secrets.name,
+        measurement=runner_measurement(),
+        tls_public_key_pem=secrets.tls_public_key_pem,
+        activations={
+            name: open_door(account, other, now_ns)
+            for name, other in consortium.accounts.items()
+            if name not in {secrets.name, *met.accounts}
+        },
+        at=format_instant(now_ns),
+    )
+    signed = sign_record(order, SigningKey(secrets.settlement))
+    renewed = await joining.desk.ask_patiently(Renew(order=signed), Renewed)
+    return renewed.credentials
 
 
 def _verify_admitted(joining: _Joining, consortium: Consortium) -> None:

@@ -1,6 +1,7 @@
 """How a member leaves: it settles what is open, and takes the proof of all of it along."""
 
 import asyncio
+import shutil
 import time
 from pathlib import Path
 
@@ -20,13 +21,13 @@ from mutualedge.app.membership.site import (
     verify_done,
 )
 from mutualedge.app.node_process import run_node
-from mutualedge.app.options import write_settings
+from mutualedge.app.options import SETTINGS_FILE, write_settings
 from mutualedge.app.processes import EVENTS_FILE, cause_of
 from mutualedge.consortium.rows import LEDGER_BUCKET, block_write, state_writes
-from mutualedge.errors import Unreachable
+from mutualedge.errors import RefusedByPeer, Unreachable
 from mutualedge.identity import verify_trust, without_member
 from mutualedge.ledger import Ledger
-from mutualedge.model import format_instant
+from mutualedge.model import InvocationId, format_instant
 from mutualedge.node.books import OUTBOX_BUCKET, final_height
 from mutualedge.node.leases import BORROWED, LENT, LeaseRow
 from mutualedge.protocol import (
@@ -39,37 +40,68 @@ from mutualedge.protocol import (
 )
 from mutualedge.signing import Envelope, sign_record
 
+SETTINGS_KEPT = f"{SETTINGS_FILE}.before-leaving"
+NO_MEMBER = "identity.member.unknown"
+"""With what the hub refuses who has left."""
+
 
 async def leave_consortium(own: Path, say: Say) -> None:
     """Settle what is open, then leave the consortium; the node must not be running elsewhere.
+
+    Interrupted at any point it is called again and goes on.
 
     Raises:
         UsageError: The node runs, this folder is no member's, or it is the last one.
         MutualEdgeError: The hub cannot be reached, or the ledger refuses.
     """
-    member = member_site(own)
-    trust = sign_record(without_member(member.consortium, member.name), enterprise_key_of(member))
-    with SqliteStore(own / STORE_FILE):
-        quiet = msgspec.structs.replace(member.options, lending=None, borrowing=None)
-        write_settings(own, quiet)
-    say("From now on this node neither lends nor borrows; what is open is settled first.")
+    member = member_site(own, is_leaving=True)
     try:
-        await _settle_and_go(member, trust, say)
+        if member.consortium.has(member.name):
+            await _settle_and_go(member, say)
+        else:
+            await _read_out(member)  # interrupted while it read its last blocks
     except ExceptionGroup as failed:
         raise cause_of(failed) from failed
     say(f"'{member.name}' has left. Keep {own}: it holds the evidence of all that was settled.")
 
 
-async def _settle_and_go(member: MemberSite, trust: Envelope, say: Say) -> None:
+async def _settle_and_go(member: MemberSite, say: Say) -> None:
     """Run the node until nothing is open and the ledger has let it go."""
-    with (member.own / EVENTS_FILE).open("ab") as events:
+    own, command = member.own, None
+    trust = sign_record(without_member(member.consortium, member.name), enterprise_key_of(member))
+    with SqliteStore(own / STORE_FILE):
+        _quieten(member)
+    say("From now on this node neither lends nor borrows; what is open is settled first.")
+    with (own / EVENTS_FILE).open("ab") as events:
         async with asyncio.TaskGroup() as running:
-            node = running.create_task(run_node(member.own, notes=events))
-            await _wait_settled(member.own, say)
-            command = await adopt(member, trust)
+            node = running.create_task(run_node(own, notes=events))
+            await _wait_settled(own, say)
+            command = await _ask_to_go(member, trust)
             node.cancel()
     await _read_out(member)
-    verify_done(ledger_of(member.own, member.told).outcome(member.name, command))
+    ledger = ledger_of(own, member.told)
+    if ledger.consortium.has(member.name):
+        verify_done(None if command is None else ledger.outcome(member.name, command))
+
+
+def _quieten(member: MemberSite) -> None:
+    """Have the node neither lend nor borrow; what its owner wrote is kept, who may yet stay."""
+    settings, kept = member.own / SETTINGS_FILE, member.own / SETTINGS_KEPT
+    if not kept.exists():
+        shutil.copyfile(settings, kept)
+    write_settings(
+        member.own, msgspec.structs.replace(member.options, lending=None, borrowing=None)
+    )
+
+
+async def _ask_to_go(member: MemberSite, trust: Envelope) -> InvocationId | None:
+    """Have the ledger let us go; nothing to wait for if it did in an attempt before this one."""
+    try:
+        return await adopt(member, trust)
+    except RefusedByPeer as refused:
+        if refused.reason != NO_MEMBER:
+            raise
+        return None
 
 
 async def _wait_settled(own: Path, say: Say) -> None:
@@ -114,8 +146,8 @@ async def _read_further(member: MemberSite) -> bool:
         signed = sign_record(order, member.settlement_key)
         question = AskLedger(order=signed, from_height=final_height(ledger, store) + 1)
         some = await member.desk.ask_patiently(question, Blocks)
-        new = tuple(_take(member, ledger, store, each) for each in some.blocks)
-        words = tuple(word for word in new if word is not None)
+        taken = tuple(_take(member, ledger, store, each) for each in some.blocks)
+        words = tuple(word for word in taken if word is not None)
         if words:
             said = SubmitCountersignatures(countersignatures=words)
             await member.desk.ask_patiently(said, Accepted)
@@ -125,14 +157,19 @@ async def _read_further(member: MemberSite) -> bool:
 def _take(
     member: MemberSite, ledger: Ledger, store: SqliteStore, signed: SignedBlock
 ) -> Envelope | None:
-    """Keep a block, executed if it is new; return our word for it if it was."""
+    """Keep a block, executed if it is new; return our word for it if we were a member then.
+
+    It was not final when it was asked for: our word for it may have been lost on its way.
+    """
     height = ledger.parse_block(signed.block).height
     if height <= ledger.height:
         ledger.verify_executed(signed.block)
         store.commit([block_write(height, signed)])
+    else:
+        rows = ledger.apply(signed.block, time.time_ns())
+        store.commit([block_write(height, signed), *state_writes(rows)])
+    if not ledger.consortium_at(height).has(member.name):
         return None
-    rows = ledger.apply(signed.block, time.time_ns())
-    store.commit([block_write(height, signed), *state_writes(rows)])
     return ledger.countersign(signed.block, member.settlement_key, member.name)
 
 

@@ -53,15 +53,19 @@ class MemberSite:
         return desk_of(self.told, self.options)
 
 
-def member_site(own: Path) -> MemberSite:
+def member_site(own: Path, *, is_leaving: bool = False) -> MemberSite:
     """Return a member as its folder has it.
+
+    Args:
+        own: Its folder.
+        is_leaving: It may have left: what remains is to read its last blocks.
 
     Raises:
         UsageError: The folder is no member's.
     """
     told = read_process_file(own, NodeFile)
     consortium = ledger_of(own, told).consortium
-    if not consortium.has(told.enterprise):
+    if not is_leaving and not consortium.has(told.enterprise):
         sentence = f"'{told.enterprise}' is no member any more; it has no say here."
         raise UsageError("membership.member.former", sentence)
     options = read_options(own, NodeOptions)
