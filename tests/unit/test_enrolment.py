@@ -16,10 +16,10 @@ from mutualedge.consortium.approvals import APPROVAL_BUCKET
 from mutualedge.consortium.enrolment import (
     ACTIVATION_BUCKET,
     APPLICATION_BUCKET,
-    INVITATION_BUCKET,
     DeskRequest,
     Enrolment,
 )
+from mutualedge.consortium.invitations import INVITATION_BUCKET
 from mutualedge.errors import MutualEdgeError
 from mutualedge.identity import (
     HUB,

@@ -4,12 +4,12 @@ The office decides nothing. It keeps what members signed until more than two thi
 then anyone of them has the ledger adopt it.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, assert_never
 
 from mutualedge.consortium.approvals import Approvals
+from mutualedge.consortium.invitations import INVITATION_NS_MAX, Invitations
 from mutualedge.errors import PeerError, RefusedByPolicy
 from mutualedge.identity import (
     MEASUREMENTS_MAX,
@@ -25,7 +25,6 @@ from mutualedge.model import NS_PER_S, Digest, EnterpriseId, parse_instant
 from mutualedge.protocol import (
     APPLICATION_BYTES_MAX,
     APPLICATIONS_MAX,
-    INVITATIONS_MAX,
     Accepted,
     Admission,
     Application,
@@ -65,15 +64,11 @@ RELEASES = "release:"
 """Subject of every approval of a release: of each member the last one counts. No enterprise is
 called like this."""
 
-INVITATION_BUCKET = "invitation"
 APPLICATION_BUCKET = "application"
 ACTIVATION_BUCKET = "activation"
 
 ORDER_AGE_NS_MAX = 300 * NS_PER_S
 """An order older or newer than five minutes is refused: clocks differ less, replays wait longer."""
-
-INVITATION_NS_MAX = 7 * 86_400 * NS_PER_S
-"""The longest an invitation may be good for: a week, then somebody must mean it again."""
 
 NewcomerRequest = AskConsortium | Apply | AskProgress
 MemberRequest = Invite | AskApplications | Approve | Renew
@@ -124,9 +119,8 @@ class Enrolment:
         self._verify_door = verify_door
         self._release = release
         self._founding = founding
-        self._rows = {
-            bucket: dict(store.scan(bucket)) for bucket in (INVITATION_BUCKET, APPLICATION_BUCKET)
-        }
+        self._applied = dict(store.scan(APPLICATION_BUCKET))
+        self._invitations = Invitations(store)
         self._approvals = Approvals(store)
         self._writes: list[Write] = []
 
@@ -184,50 +178,25 @@ class Enrolment:
                 member invited, or its member has invited too many.
         """
         order = _verified(request.order, InviteOrder, consortium, now_ns)
-        if consortium.has(order.newcomer):
-            sentence = f"'{order.newcomer}' is a member already; invite under another name."
-            raise RefusedByPolicy("enrolment.newcomer.member", sentence)
-        if parse_instant(order.expires) > now_ns + INVITATION_NS_MAX:
-            sentence = "An invitation is good for a week at most; let it expire earlier."
-            raise RefusedByPolicy("enrolment.invitation.long", sentence)
         self._forget_stale(consortium, now_ns)
-        self._check_invitations(order, consortium, now_ns)
-        self._put(INVITATION_BUCKET, order.newcomer, request.order)
+        self._invitations.check(order, consortium, now_ns)
+        self._writes.append(self._invitations.put(order, request.order))
         return Accepted()
-
-    def _check_invitations(self, order: InviteOrder, consortium: Consortium, now_ns: int) -> None:
-        """Let no member take over another's newcomer, nor fill the office alone."""
-        open_ = {name: each for name, each in self._invitations() if not consortium.has(name)}
-        known = open_.pop(order.newcomer, order)
-        if known.enterprise != order.enterprise and parse_instant(known.expires) > now_ns:
-            sentence = f"'{known.enterprise}' has invited '{order.newcomer}' already; leave it so."
-            raise RefusedByPolicy("enrolment.invitation.other", sentence)
-        mine = [name for name, each in open_.items() if each.enterprise == order.enterprise]
-        if len(mine) >= INVITATIONS_MAX:
-            sentence = f"You have invited {', '.join(mine)}; wait until one joined or it expired."
-            raise RefusedByPolicy("enrolment.invitations.full", sentence)
 
     def _forget_stale(self, consortium: Consortium, now_ns: int) -> None:
         """Drop applications that came to an end, and invitations that expired.
 
         Who applied may be approved for a week longer than it could apply.
         """
-        for newcomer, order in self._invitations():
+        for newcomer, order in self._invitations:
             is_member = consortium.has(newcomer)
-            has_applied = newcomer in self._rows[APPLICATION_BUCKET]
+            has_applied = newcomer in self._applied
             ends_ns = parse_instant(order.expires) + (INVITATION_NS_MAX if has_applied else 0)
             if is_member or ends_ns <= now_ns:
-                self._drop(APPLICATION_BUCKET, newcomer)
+                self._drop(newcomer)
                 self._writes.extend(self._approvals.forget(str(newcomer)))
             if ends_ns <= now_ns and not is_member:
-                self._drop(INVITATION_BUCKET, newcomer)
-
-    def _invitations(self) -> list[tuple[EnterpriseId, InviteOrder]]:
-        rows = self._rows[INVITATION_BUCKET].items()
-        parsed = (
-            (name, parse_canonical(_envelope(raw).payload, InviteOrder)) for name, raw in rows
-        )
-        return [(EnterpriseId(name), order) for name, order in parsed]
+                self._writes.append(self._invitations.drop(newcomer))
 
     def show(self, request: AskConsortium, consortium: Consortium, now_ns: int) -> ConsortiumShown:
         """Return whom the holder of a secret would join.
@@ -235,7 +204,7 @@ class Enrolment:
         Raises:
             RefusedByPolicy: No invitation has this secret, or it has expired.
         """
-        self._invited(request.secret, consortium, now_ns)
+        self._invitations.invited(request.secret, consortium, now_ns)
         return ConsortiumShown(founding=self._founding, trust=consortium.envelope)
 
     def apply(self, request: Apply, consortium: Consortium, now_ns: int) -> Progress:
@@ -247,7 +216,7 @@ class Enrolment:
             PeerError: Not signed by the card's own enterprise key, or a key that others have.
             RefusedByPolicy: Not invited, another release, or too many wait.
         """
-        newcomer = self._invited(request.secret, consortium, now_ns)
+        newcomer = self._invitations.invited(request.secret, consortium, now_ns)
         if consortium.has(newcomer):
             return self._progress(newcomer, consortium)
         candidate = _candidate(request.application, consortium)
@@ -256,11 +225,11 @@ class Enrolment:
             raise RefusedByPolicy("enrolment.newcomer.other", sentence)
         self._check_release(candidate.application, consortium.trust)
         self._check_doors(candidate, consortium, now_ns)
-        kept = self._rows[APPLICATION_BUCKET]
+        kept = self._applied
         if newcomer not in kept and len(kept) >= APPLICATIONS_MAX:
             sentence = f"{APPLICATIONS_MAX} applications wait already; approve or replace some."
             raise RefusedByPolicy("enrolment.applications.full", sentence)
-        self._put(APPLICATION_BUCKET, newcomer, request.application)
+        self._keep(newcomer, request.application)
         return self._progress(newcomer, consortium)
 
     def progress(self, request: AskProgress, consortium: Consortium, now_ns: int) -> Progress:
@@ -269,7 +238,9 @@ class Enrolment:
         Raises:
             RefusedByPolicy: Not invited, or nothing was applied for.
         """
-        return self._progress(self._invited(request.secret, consortium, now_ns), consortium)
+        return self._progress(
+            self._invitations.invited(request.secret, consortium, now_ns), consortium
+        )
 
     def verify_reader(
         self, request: AskLedger, consortium: Consortium, now_ns: int
@@ -398,16 +369,6 @@ class Enrolment:
             is_admitted=is_admitted,
         )
 
-    def _invited(self, secret: bytes, consortium: Consortium, now_ns: int) -> EnterpriseId:
-        """Return who was invited with this secret; who was admitted since may go on joining."""
-        digest = Digest(hashlib.sha256(secret).hexdigest())
-        for _, order in self._invitations():
-            is_open = parse_instant(order.expires) > now_ns or consortium.has(order.newcomer)
-            if order.secret_digest == digest and is_open:
-                return order.newcomer
-        sentence = "No invitation has this secret, or it has expired; ask a member for a new one."
-        raise RefusedByPolicy("enrolment.invitation.unknown", sentence)
-
     def _check_release(self, application: Application, trust: TrustFile) -> None:
         if application.measurement not in trust.runner_measurements:
             sentence = (
@@ -430,18 +391,18 @@ class Enrolment:
             self._verify_door(token, account, doors[importer], now_ns)
 
     def _waiting(self, newcomer: EnterpriseId, consortium: Consortium) -> _Candidate:
-        raw = self._rows[APPLICATION_BUCKET].get(newcomer)
+        raw = self._applied.get(newcomer)
         if raw is None or consortium.has(newcomer):
             sentence = f"Nobody called '{newcomer}' waits for approval; list who does."
             raise RefusedByPolicy("enrolment.application.unknown", sentence)
         return _candidate(_envelope(raw), consortium)
 
     def _applications(self) -> list[tuple[EnterpriseId, bytes]]:
-        rows = self._rows[APPLICATION_BUCKET]
+        rows = self._applied
         return [(EnterpriseId(name), rows[name]) for name in sorted(rows)]
 
     def _application(self, newcomer: EnterpriseId) -> Application:
-        raw = self._rows[APPLICATION_BUCKET].get(newcomer)
+        raw = self._applied.get(newcomer)
         if raw is None:
             sentence = f"'{newcomer}' has not applied yet; send its application first."
             raise RefusedByPolicy("enrolment.application.missing", sentence)
@@ -454,14 +415,13 @@ class Enrolment:
         wanted = self._waiting(newcomer, consortium).trust
         return self._approvals.approvers(newcomer, wanted, consortium)
 
-    def _put(self, bucket: str, key: str, value: Envelope) -> None:
-        raw = canonical_bytes(value)
-        self._rows[bucket][key] = raw
-        self._writes.append(Write(bucket=bucket, key=key, value=raw))
+    def _keep(self, newcomer: EnterpriseId, application: Envelope) -> None:
+        self._applied[newcomer] = raw = canonical_bytes(application)
+        self._writes.append(Write(bucket=APPLICATION_BUCKET, key=newcomer, value=raw))
 
-    def _drop(self, bucket: str, key: str) -> None:
-        if self._rows[bucket].pop(key, None) is not None:
-            self._writes.append(Write(bucket=bucket, key=key, value=None))
+    def _drop(self, newcomer: EnterpriseId) -> None:
+        if self._applied.pop(newcomer, None) is not None:
+            self._writes.append(Write(bucket=APPLICATION_BUCKET, key=newcomer, value=None))
 
     def _open(self, exporter: str, importer: str, token: str) -> None:
         key = f"{exporter}/{importer}"
