@@ -21,7 +21,7 @@ The help texts, as the program prints them.
 |---|---|
 | 0 | done; for `audit verify` and `demo`: everything proved; for `up` and `status`: all run |
 | 1, 2 | `audit verify` and `demo`: a violation, or evidence missing |
-| 1 | `doctor`: a problem |
+| 1 | `doctor`: a problem; `score`: some readings were not scored; `approve`: not confirmed |
 | 3 | `up` and `status`: some process does not run, or is silent |
 | 64 | used wrongly: an argument, a file, a port, a folder |
 | 70 | something of ours or a peer's failed |
@@ -41,8 +41,7 @@ def commands() -> Iterator[tuple[str, Command]]:
 
 
 def help_text(path: str, command: Command) -> str:
-    """Return what `--help` prints, without the frames and colours of a terminal."""
-    command.rich_markup_mode = None
+    """Return what `--help` prints."""
     context = command.make_context(
         path, [], resilient_parsing=True, terminal_width=WIDTH_CHARACTERS
     )

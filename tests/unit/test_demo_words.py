@@ -5,7 +5,8 @@ import pytest
 
 import mutualedge
 from mutualedge.app.demo.floor import NODE_OFF
-from mutualedge.app.demo.words import REASONS, WORDS, sentence_of
+from mutualedge.app.demo.words import WORDS, sentence_of
+from mutualedge.app.words import REASONS
 
 SOURCE = "\n".join(
     path.read_text("utf-8")

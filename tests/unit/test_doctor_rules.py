@@ -212,5 +212,5 @@ def test_what_a_process_wants_looked_at_is_a_warning() -> None:
 def test_a_finding_reads_without_colour() -> None:
     """Its result stands in words in front, its advice below."""
     finding = Finding(check="disk", result=rules.Result.PROBLEM, meaning="Full.", advice="Mend.")
-    assert finding_text(finding) == "PROBLEM disk: Full.\n        -> Mend.\n"
-    assert summary([finding]) == "1 checks: ok 0, warning 0, problem 1.\n"
+    assert finding_text(finding) == "PROBLEM disk: Full.\n        do: Mend."
+    assert summary([finding]) == "1 checks: ok 0, warning 0, problem 1."

@@ -86,9 +86,9 @@ def test_what_is_written_reads_the_same() -> None:
 @pytest.mark.parametrize(
     ("flags", "code", "said"),
     [
-        (("timing.folow_every_ms=3",), "app.settings.unknown", "--set timing.folow_every_ms=3"),
+        (("timing.folow_every_ms=3",), "app.settings.unknown", "'timing.folow_every_ms=3'"),
         (("weather.rain=3",), "app.settings.unknown", "network, timing, lending, borrowing"),
-        (("timing",), "app.settings.malformed", "--set SECTION.NAME=VALUE"),
+        (("timing",), "app.settings.malformed", "write SECTION.NAME=VALUE"),
         (("timing.follow_every_ms=soon",), "app.settings.malformed", "--set: Expected `int`"),
         (("timing.window_calls=0",), "app.settings.malformed", "$.timing.window_calls"),
         (("borrowing.providers=harbour",), "app.settings.malformed", "borrowing.providers"),

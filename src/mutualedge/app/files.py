@@ -142,13 +142,20 @@ def read_any_process_file(folder: Path) -> HubFile | NodeFile:
     """
     path = folder / PROCESS_FILE
     if not path.exists():
-        sentence = f"{folder} has no {PROCESS_FILE}; found or join a consortium there first."
+        sentence = f"{folder} has no {PROCESS_FILE}; {_instead_of(folder)}."
         raise UsageError("app.file.missing", sentence)
     raw = _read_secret(path)
     try:
         return msgspec.json.decode(raw, type=HubFile | NodeFile)
     except UNREADABLE as error:
         raise _malformed(path, error) from error
+
+
+def _instead_of(folder: Path) -> str:
+    below = sorted(str(path.parent) for path in folder.glob(f"*/{PROCESS_FILE}"))
+    if below:
+        return f"name the folder of one process: {', '.join(below)}"
+    return "found or join a consortium there first"
 
 
 def read_secret_record(path: Path, kind: type[R]) -> R:

@@ -60,7 +60,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Founding:
-    """Who founds, and how its members lend and borrow."""
+    """Who founds, and how its members lend and borrow.
+
+    Attributes:
+        are_ports_fixed: Devices find each node under one port for as long as its folder lives.
+    """
 
     consortium: EnterpriseId
     timing: TimingSettings
@@ -68,6 +72,7 @@ class Founding:
     borrowers: dict[EnterpriseId, BorrowingSettings]
     members: tuple[EnterpriseId, ...]
     place: Place = field(default_factory=Place)
+    are_ports_fixed: bool = False
 
 
 class _Founder:
@@ -148,10 +153,13 @@ class _Founder:
         root_pem = self.authority.certificate_pem.decode()
         return secrets.node_file(trust, granted, root_pem, self.entropy)
 
-    def node_options(self, name: EnterpriseId, place: Place) -> NodeOptions:
+    def node_options(self, name: EnterpriseId, place: Place, client_port: int) -> NodeOptions:
         return NodeOptions(
             network=NodeNetwork(
-                hub_host=place.host, hub_port=place.leaf_port, office_port=place.office_port
+                hub_host=place.host,
+                hub_port=place.leaf_port,
+                office_port=place.office_port,
+                client_port=client_port,
             ),
             timing=self.founding.timing,
             lending=self.founding.lending,
@@ -176,10 +184,10 @@ def found_consortium(founding: Founding, folder: Path) -> Envelope:
     )
     write_process_file(folder / HUB, founder.hub_file(trust))
     write_settings(folder / HUB, HubOptions(network=network))
-    for name, secrets in founder.members.items():
+    for (name, secrets), port in zip(founder.members.items(), _ports(founding), strict=True):
         own = enterprise_folder(folder, name)
         write_process_file(own, founder.node_file(name, trust))
-        write_settings(own, founder.node_options(name, place))
+        write_settings(own, founder.node_options(name, place, port))
         write_offline_key(own, secrets)
     return trust
 
@@ -191,11 +199,17 @@ def write_offline_key(own: Path, secrets: EnterpriseSecrets) -> None:
 
 def _settled(place: Place) -> Place:
     """Return the place with ports that were free a moment ago, where any will do."""
-    leaf_port, office_port = _free_ports(place.host, (place.leaf_port, place.office_port))
+    leaf_port, office_port = free_ports(place.host, (place.leaf_port, place.office_port))
     return Place(host=place.host, leaf_port=leaf_port, office_port=office_port)
 
 
-def _free_ports(host: str, wanted: Sequence[int]) -> list[int]:
+def _ports(founding: Founding) -> list[int]:
+    """Return each member's port for its devices, 0 where any will do at each start."""
+    count = len(founding.members)
+    return free_ports(LOOPBACK, [0] * count) if founding.are_ports_fixed else [0] * count
+
+
+def free_ports(host: str, wanted: Sequence[int]) -> list[int]:
     """Return each wanted port, or for 0 a free one, all different."""
     probes = [socket.socket() for _ in wanted]
     try:

@@ -18,12 +18,16 @@ from mutualedge.app.queries import process_folders
 from mutualedge.app.rotation import rotated_files
 from mutualedge.app.settings import default_folder
 from mutualedge.app.supervisor import SUPERVISOR_EVENTS
+from mutualedge.app.terminal import fitted
 from mutualedge.app.words import WORDS
-from mutualedge.errors import UsageError
+from mutualedge.errors import Unreachable, UsageError
 from mutualedge.model import NS_PER_S, Instant, format_instant, parse_instant
 
 SUPERVISOR = "supervisor"
 FOLLOW_EVERY_S = 0.3
+UNTIL_S = 60.0
+"""An event of a consortium that works comes within a lease's handshake or its statement."""
+
 UNREADABLE_EVENT = "line.unreadable"
 """Stands for a line that a loss of power or a full disk cut short."""
 
@@ -97,7 +101,13 @@ class Tail:
 
 
 def print_logs(
-    folder: Path | None, *, of: Sequence[str], follow: bool, since: str | None, as_json: bool
+    folder: Path | None,
+    *,
+    of: Sequence[str],
+    follow: bool,
+    since: str | None,
+    until: str | None,
+    as_json: bool,
 ) -> int:
     """Print the events of a consortium's processes and return 0.
 
@@ -106,16 +116,18 @@ def print_logs(
         of: Names of processes, ``supervisor`` among them; all if empty.
         follow: Go on with what comes, until Ctrl-C.
         since: An instant, or how far back: ``90s``, ``10m``, ``2h``, ``1d``.
+        until: Go on until an event of this name, and end with it.
         as_json: Print each event as one JSON object with its process.
 
     Raises:
         UsageError: No such consortium, process or time.
+        Unreachable: The event that was waited for did not come in time.
     """
     where = (folder or default_folder()).absolute()
     from_instant = since_instant(since, time.time_ns())
     tails = {name: Tail(path) for name, path in event_files(where, of).items()}
     try:
-        _print_all(tails, from_instant, follow=follow, as_json=as_json)
+        _print_all(tails, from_instant, follow=follow, until=until, as_json=as_json)
     except BrokenPipeError:
         # Whoever read has seen enough; at exit Python must find nothing left to write.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -127,14 +139,23 @@ def print_logs(
     return 0
 
 
-def _print_all(tails: dict[str, Tail], since: str, *, follow: bool, as_json: bool) -> None:
+def _print_all(
+    tails: dict[str, Tail], since: str, *, follow: bool, until: str | None, as_json: bool
+) -> None:
+    end_s = time.monotonic() + UNTIL_S
     while True:
         streams = (entries(name, tail.lines()) for name, tail in tails.items())
         for entry in heapq.merge(*streams, key=lambda entry: entry.at):
             if entry.at >= since:
-                sys.stdout.write(f"{entry_json(entry) if as_json else entry_text(entry)}\n")
+                told = entry_json(entry) if as_json else fitted(entry_text(entry), sys.stdout)
+                sys.stdout.write(f"{told}\n")
+                if entry.event == until:
+                    return
         sys.stdout.flush()
-        if not follow:
+        if until is not None and time.monotonic() > end_s:
+            sentence = f"No event '{until}' within {UNTIL_S:.0f} s; is its name right?"
+            raise Unreachable("app.logs.silent", sentence)
+        if not follow and until is None:
             return
         time.sleep(FOLLOW_EVERY_S)
 
@@ -186,12 +207,14 @@ def entries(name: str, lines: Iterator[bytes]) -> Iterator[Entry]:
 def entry_text(entry: Entry) -> str:
     """Return an event as a line: its sentence where there is one, else its fields."""
     words = (WORDS | PROCESS_WORDS).get(entry.event)
+    whose = f"{entry.of}: "
     told = f"{entry.event} " + " ".join(f"{key}={value}" for key, value in entry.fields.items())
     if words is not None:
         # A release that said less left its fields, which say what there is.
         with contextlib.suppress(KeyError):
             told = words.format(who=entry.of, **entry.fields)
-    return printable(f"{entry.at} {entry.of}: {told.strip()}")
+            whose = "" if words.startswith("{who}") else whose
+    return printable(f"{entry.at} {whose}{told.strip()}")
 
 
 def entry_json(entry: Entry) -> str:

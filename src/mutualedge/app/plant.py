@@ -2,23 +2,14 @@
 
 import os
 import shutil
-import socket
-from contextlib import ExitStack
 from pathlib import Path
 
-import msgspec
-
-from mutualedge.app.files import enterprise_folder
 from mutualedge.app.founding import Founding, found_consortium
 from mutualedge.app.options import (
-    SETTINGS_FILE,
     BorrowingSettings,
     LendingSettings,
-    NodeOptions,
     TimingSettings,
-    write_settings,
 )
-from mutualedge.app.settings import read_settings_file, settle
 from mutualedge.errors import UsageError
 from mutualedge.model import EnterpriseId, Microcredits, Milliseconds
 
@@ -44,6 +35,7 @@ def founding() -> Founding:
         lending=LENDING,
         borrowers={CANDY: borrowing},
         members=(CANDY, LOGISTICS),
+        are_ports_fixed=True,
     )
 
 
@@ -58,10 +50,7 @@ def found_plant(folder: Path) -> None:
     unfinished = folder.with_name(f".{folder.name}.founding.{os.getpid()}")
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        told = founding()
-        found_consortium(told, unfinished)
-        for name, port in zip(told.members, _free_ports(len(told.members)), strict=True):
-            _fix_port(enterprise_folder(unfinished, name), port)
+        found_consortium(founding(), unfinished)
         _make_durable(unfinished)
         unfinished.replace(folder)
         _sync(folder.parent)
@@ -83,20 +72,3 @@ def _sync(path: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
-
-
-def _fix_port(own: Path, port: int) -> None:
-    """Have a node listen for its devices on this port from now on."""
-    path = own / SETTINGS_FILE
-    options = settle(NodeOptions, path, read_settings_file(path), {}, ()).options
-    network = msgspec.structs.replace(options.network, client_port=port)
-    write_settings(own, msgspec.structs.replace(options, network=network))
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return different ports that were free a moment ago."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]

@@ -45,7 +45,7 @@ class Settled(Generic[S]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Choice:
+class Choice:
     """A value that somebody set: where, and for what."""
 
     section: str
@@ -111,7 +111,7 @@ def settle(
     chosen = [
         *_from_file(path, file, sections),
         *_from_environment(environment, sections),
-        *(_from_flag(flag, sections) for flag in flags),
+        *(parse_choice(flag, sections) for flag in flags),
     ]
     tree: dict[str, dict[str, object]] = {section: {} for section in file}
     for choice in chosen:
@@ -125,16 +125,16 @@ def settle(
     return Settled(options=options, origins=tuple(_explained(options, origins)))
 
 
-def _from_file(path: Path, file: Mapping[str, object], sections: _Sections) -> Iterator[_Choice]:
+def _from_file(path: Path, file: Mapping[str, object], sections: _Sections) -> Iterator[Choice]:
     for section, values in file.items():
         if section not in sections or not isinstance(values, dict):
             raise _unknown(f"{path} names '{section}', which", sections)
         for name, value in values.items():
             _check_known(str(path), section, name, sections)
-            yield _Choice(section=section, name=name, value=value, origin=str(path))
+            yield Choice(section=section, name=name, value=value, origin=str(path))
 
 
-def _from_environment(environment: Mapping[str, str], sections: _Sections) -> Iterator[_Choice]:
+def _from_environment(environment: Mapping[str, str], sections: _Sections) -> Iterator[Choice]:
     known = dict(_variables())
     for variable, text in sorted(environment.items()):
         key = known.get(variable)
@@ -142,7 +142,7 @@ def _from_environment(environment: Mapping[str, str], sections: _Sections) -> It
             _check_variable(variable)
         elif key[0] in sections and key[1] in sections[key[0]].__struct_fields__:
             section, name = key
-            yield _Choice(section=section, name=name, value=_parse(text), origin=variable)
+            yield Choice(section=section, name=name, value=_parse(text), origin=variable)
 
 
 def _variables() -> Iterator[tuple[str, tuple[str, str]]]:
@@ -160,14 +160,19 @@ def _check_variable(variable: str) -> None:
             raise _unknown(f"The environment names {variable}, which", {section: msgspec.Struct})
 
 
-def _from_flag(flag: str, sections: _Sections) -> _Choice:
+def parse_choice(flag: str, sections: _Sections) -> Choice:
+    """Return the setting that a flag chooses.
+
+    Raises:
+        UsageError: It is not written so, or there is no such setting.
+    """
     key, equals, text = flag.partition("=")
     section, dot, name = key.strip().partition(".")
     if not (equals and dot):
-        sentence = f"'--set {flag}' is no setting; write --set SECTION.NAME=VALUE."
+        sentence = f"'{flag}' is no setting; write SECTION.NAME=VALUE."
         raise UsageError("app.settings.malformed", sentence)
-    _check_known(f"--set {flag}", section, name, sections)
-    return _Choice(section=section, name=name, value=_parse(text), origin="--set")
+    _check_known(f"'{flag}'", section, name, sections)
+    return Choice(section=section, name=name, value=_parse(text), origin="--set")
 
 
 def _parse(text: str) -> object:

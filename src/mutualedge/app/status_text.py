@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mutualedge.app.plain_text import printable
-from mutualedge.app.queries import ConsortiumView, ProcessState, ProcessView
+from mutualedge.app.queries import Child, ConsortiumView, ProcessState, ProcessView
 from mutualedge.app.status import DAYS_LOW, NS_PER_DAY, ProcessStatus
 from mutualedge.consortium import HubSnapshot
 from mutualedge.model import NS_PER_MS, NS_PER_S, parse_instant
@@ -72,9 +72,9 @@ def concerns(process: ProcessView) -> Iterator[str]:
     """Yield what an operator should look at, each with what it means."""
     name, child, said = process.name, process.child, process.said
     if child is not None and child.is_given_up:
-        yield f"{name}: not started again; correct this, then 'down' and 'up': {child.last_words}"
+        yield f"{name}: not started again; correct this, then 'down' and 'up': {_words(child)}"
     elif not process.is_well and child is not None and child.last_words:
-        yield f"{name}: {process.state}; it last ended so: {child.last_words}"
+        yield f"{name}: {process.state}; it last ended so: {_words(child)}"
     elif process.state is ProcessState.STALE and said is None:
         yield f"{name}: it runs, but its status is not of this release; start it again"
     elif process.state is ProcessState.STALE:
@@ -85,6 +85,10 @@ def concerns(process: ProcessView) -> Iterator[str]:
         missing = said.runner.get(MISSING, NONE)
         if missing != NONE:
             yield f"{name}: the runner lacks walls: {missing}"
+
+
+def _words(child: Child) -> str:
+    return child.last_words.removeprefix("mutualedge: ")
 
 
 def _node_concerns(name: str, node: NodeSnapshot) -> Iterator[str]:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from mutualedge.adapters.linux import is_locked, send_signal
+from mutualedge.app.membership.joining import JOINING_FILE
 from mutualedge.app.plant import found_plant
 from mutualedge.app.processes import run_until_told
 from mutualedge.app.queries import (
@@ -22,6 +23,7 @@ from mutualedge.app.queries import (
 from mutualedge.app.settings import default_folder
 from mutualedge.app.status_text import concerns
 from mutualedge.app.supervisor import supervise
+from mutualedge.app.terminal import tell
 from mutualedge.errors import UsageError
 
 OUTPUT_FILE = "supervisor.out"
@@ -35,7 +37,7 @@ STOP_TIMEOUT_S = 30.0
 
 SUPERVISOR_TIMEOUT_S = 2.0
 POLL_S = 0.1
-SAY_EVERY_S = 2.0
+SAY_EVERY_S = 5.0
 
 FAILURES_MAX = 3
 """A process that ended so often is not waited for; its supervisor goes on trying."""
@@ -60,15 +62,22 @@ def bring_up(folder: Path | None, *, foreground: bool) -> int:
     """
     where = (folder or default_folder()).absolute()
     if not process_folders(where):
-        _say(f"No consortium is in {where}; one is founded there: 'candy' and 'logistics'.")
+        _verify_nobody_joins(where)
+        tell(f"No consortium is in {where}; one is founded there: 'candy' and 'logistics'.")
         found_plant(where)
     if foreground:
         run_until_told(partial(supervise, where))
         return EXIT_WELL
     if is_locked(where / SUPERVISOR_LOCK):
-        _say(f"The consortium in {where} runs already.")
+        tell(f"The consortium in {where} runs already.")
         return _wait_up(where, None)
     return _wait_up(where, _start_supervisor(where))
+
+
+def _verify_nobody_joins(folder: Path) -> None:
+    if any(folder.glob(f"*/{JOINING_FILE}")):
+        sentence = f"Who joins in {folder} is no member yet; go on with 'mutualedge join'."
+        raise UsageError("app.consortium.joining", sentence)
 
 
 def _start_supervisor(folder: Path) -> subprocess.Popen[bytes]:
@@ -99,7 +108,7 @@ def _wait_up(folder: Path, supervisor: subprocess.Popen[bytes] | None) -> int:
             for_whom = (
                 ", ".join(missing) if view.supervisor is not None else "the supervisor starts"
             )
-            _say(f"Waiting {waited_s:.0f} s: {for_whom}.")
+            tell(f"Waiting {waited_s:.0f} s: {for_whom}.")
     return _say_result(gather(folder, time.time_ns()))
 
 
@@ -125,13 +134,13 @@ def _say_result(view: ConsortiumView) -> int:
     for process in view.processes:
         said = process.said
         if process.is_well and said is not None and said.node is not None:
-            _say(f"{process.name}: devices connect to {said.client_url}")
+            tell(f"{process.name}: devices connect to {said.client_url}")
         for concern in concerns(process):
-            _say(concern)
+            tell(concern)
     if all(map(_answers, view.processes)) and view.is_well:
-        _say(f"Everything runs in {view.folder}. Next: mutualedge status")
+        tell(f"Everything runs in {view.folder}. Next: mutualedge status")
         return EXIT_WELL
-    _say("Not everything runs; 'mutualedge status' and 'mutualedge logs' say more.")
+    tell("Not everything runs; 'mutualedge status' and 'mutualedge logs' say more.")
     return EXIT_NOT_WELL
 
 
@@ -145,7 +154,7 @@ def bring_down(folder: Path | None) -> int:
     view = _settled_view(where)
     running = _running(view)
     if view.supervisor is None and not running:
-        _say(f"Nothing of {where} runs.")
+        tell(f"Nothing of {where} runs.")
         return EXIT_WELL
     if view.supervisor is not None:
         told = view.supervisor
@@ -179,10 +188,10 @@ def _wait_down(folder: Path) -> int:
         if is_locked(folder / SUPERVISOR_LOCK):
             names.append("the supervisor")
         if not names:
-            _say(f"Everything in {folder} is stopped; its state is kept.")
+            tell(f"Everything in {folder} is stopped; its state is kept.")
             return EXIT_WELL
         if waited_s:
-            _say(f"Waiting {waited_s:.0f} s until these have ended: {', '.join(names)}.")
+            tell(f"Waiting {waited_s:.0f} s until these have ended: {', '.join(names)}.")
     sentence = f"Still running after {STOP_TIMEOUT_S:.0f} s: {', '.join(names)}; ask again."
     raise UsageError("app.process.unstopped", sentence)
 
@@ -198,8 +207,3 @@ def _polls(timeout_s: float) -> Iterator[float]:
         said_s = now_s if is_due else said_s
         yield now_s - began_s if is_due else 0.0
         time.sleep(POLL_S)
-
-
-def _say(sentence: str) -> None:
-    sys.stdout.write(f"{sentence}\n")
-    sys.stdout.flush()

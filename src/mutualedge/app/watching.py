@@ -7,6 +7,7 @@ from pathlib import Path
 from mutualedge.app.queries import gather, view_json
 from mutualedge.app.settings import default_folder
 from mutualedge.app.status_text import status_facts, status_table
+from mutualedge.app.terminal import tell
 
 EXIT_WELL, EXIT_NOT_WELL = 0, 3
 
@@ -30,8 +31,7 @@ def print_status(folder: Path | None, *, watch: bool, as_json: bool, plain: bool
     is_plain = plain or not sys.stdout.isatty()
     while True:
         text, status = _status(where, as_json=as_json, is_plain=is_plain)
-        sys.stdout.write(f"{_CLEAR if watch and not (as_json or is_plain) else ''}{text}\n")
-        sys.stdout.flush()
+        tell(f"{_CLEAR if watch and not (as_json or is_plain) else ''}{text}", is_data=as_json)
         if not watch:
             return status
         try:

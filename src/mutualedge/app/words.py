@@ -29,3 +29,15 @@ WORDS: dict[str, str] = {
     "core.restarted": "{who} starts again from what it stored: {reason}",
 }
 """A sentence for each event that an operator may want to read; the event files have them all."""
+
+REASONS: dict[str, str] = {
+    "booking.job.deadline": "no room at home, no free place at a partner before the deadline",
+    "booking.lease.ended": "no room at home, the lease at the partner was about to end",
+    "device.node.off": "the device's own node was off",
+    "market.partner.silent": "no room at home, the partner did not answer the call before",
+    "market.lease.none": "no room at home, no session to a partner at that moment",
+    "nats.connection.lost": "the device's own node lost power over it",
+    "nats.request.no-responders": "the partner was gone, no room at home",
+    "nats.request.timeout": "the partner did not answer, no time left to run it at home",
+}
+"""Why a question of a device got no result; other codes stand for themselves."""

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mutualedge.app.terminal import tell
+
 audit_app = typer.Typer(help="Export what happened, and prove it offline.", no_args_is_help=True)
 
 
@@ -19,7 +21,7 @@ def export(
     from mutualedge.app.auditing import export_bundle, export_text
 
     size_bytes = export_bundle(folder, bundle)
-    typer.echo(export_text(bundle, size_bytes, as_json=as_json))
+    tell(export_text(bundle, size_bytes, as_json=as_json), is_data=as_json)
     return 0
 
 
@@ -29,9 +31,9 @@ def verify(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
-    """Re-check every credit: exit 0 proved, 1 violation, 2 evidence missing."""
+    """Re-check every credit. Exit 0 proved, 1 violation, 2 evidence missing."""
     from mutualedge.app.auditing import report_text, verify_file
 
     report = verify_file(bundle)
-    typer.echo(report_text(report, as_json=as_json))
+    tell(report_text(report, as_json=as_json), is_data=as_json)
     return report.exit_code

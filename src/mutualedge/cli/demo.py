@@ -27,7 +27,7 @@ def demo(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
-    """Found a consortium of three, borrow and lend, lose a node, settle and prove."""
+    """Show a day of three enterprises: lend, run, lose a node, settle, prove."""
     from mutualedge.app.demo import Wishes, run_rehearsal
 
     wishes = Wishes(

@@ -14,7 +14,7 @@ def doctor(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> int:
-    """Examine machine and consortium: exit 0 sound or with warnings, 1 a problem."""
+    """Examine machine and consortium. Exit 0 sound or with warnings, 1 a problem."""
     from mutualedge.app.doctor import run_doctor
 
     return run_doctor(folder, as_json=as_json)

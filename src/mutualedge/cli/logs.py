@@ -15,9 +15,12 @@ def logs(
     of: Annotated[list[str] | None, typer.Option(help="Only this process; repeatable.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
     since: Annotated[str | None, typer.Option(help="An instant, or 90s, 10m, 2h, 1d ago.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Go on until an event of this name; at most 60 s.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one object per event.")] = False,
 ) -> int:
-    """Print the events of all processes, oldest first, in words where there are some."""
+    """Print what all processes noted, oldest first."""
     from mutualedge.app.logs import print_logs
 
-    return print_logs(folder, of=of or [], follow=follow, since=since, as_json=as_json)
+    return print_logs(folder, of=of or [], follow=follow, since=since, until=until, as_json=as_json)

@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from mutualedge.app.terminal import fitted, tell
 from mutualedge.cli.audit import audit_app
 from mutualedge.cli.config import config_app
 from mutualedge.cli.demo import demo
@@ -11,6 +12,7 @@ from mutualedge.cli.doctor import doctor
 from mutualedge.cli.down import down
 from mutualedge.cli.logs import logs
 from mutualedge.cli.membership import approve, init, invite, join, leave, renew
+from mutualedge.cli.score import score
 from mutualedge.cli.serve import hub, node
 from mutualedge.cli.status import status
 from mutualedge.cli.up import up
@@ -27,6 +29,7 @@ app = typer.Typer(
     help="Run each other's peak-time work on each other's idle edge nodes.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 app.command()(demo)
@@ -41,6 +44,7 @@ app.command()(init)
 app.command()(invite)
 app.command()(join)
 app.command()(approve)
+app.command(context_settings={"ignore_unknown_options": True})(score)  # -3.5 is a reading
 app.command()(leave)
 app.command()(renew)
 app.add_typer(audit_app, name="audit")
@@ -55,9 +59,7 @@ def main() -> None:
         _say(error)
         sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
     except typer.TyperException as error:
-        what = str(error).rstrip(".") or "No command is named"
-        sentence = f"{what}; 'mutualedge --help' lists what there is."
-        _say(UsageError("cli.arguments.refused", sentence))
+        _say(UsageError("cli.arguments.refused", _what_is_wrong(str(error))))
         sys.exit(EXIT_USAGE)
     except typer.Exit as leaving:
         sys.exit(leaving.exit_code)
@@ -66,5 +68,14 @@ def main() -> None:
     sys.exit(ended if isinstance(ended, int) else 0)
 
 
+def _what_is_wrong(told: str) -> str:
+    """Return a sentence about arguments; without any the parser tells the help text instead."""
+    if "\n" in told:
+        tell(told)
+        told = "No command is named"
+    return f"{told.rstrip('.')}; 'mutualedge --help' lists what there is."
+
+
 def _say(error: MutualEdgeError) -> None:
-    sys.stderr.write(f"mutualedge: {error.sentence} [{error.code}]\n")
+    sentence = f"mutualedge: {error.sentence} [{error.code}]"
+    sys.stderr.write(f"{fitted(sentence, sys.stderr)}\n")

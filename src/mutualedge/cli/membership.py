@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mutualedge.app.terminal import tell
+
 Own = Annotated[Path, typer.Argument(help="Folder of the member's own node.")]
 FINGERPRINT = "Is this the newcomer's fingerprint?"
 Name = Annotated[str, typer.Argument(help="Name of the enterprise: a-z, 0-9 and '-'.")]
@@ -24,18 +26,18 @@ def init(
     from mutualedge.app.membership.initial import found_alone
 
     place = Place(host=host, leaf_port=leaf_port, office_port=office_port)
-    typer.echo(found_alone(folder, enterprise, consortium, place))
+    tell(found_alone(folder, enterprise, consortium, place))
     return 0
 
 
 def invite(own: Own, newcomer: Name) -> int:
-    """Print an invitation: one word, good for a day, to hand to the newcomer."""
+    """Print an invitation for a newcomer. It is one word, good for a day."""
     import asyncio
 
     from mutualedge.app.membership import approval
     from mutualedge.app.names import parse_enterprise
 
-    typer.echo(asyncio.run(approval.invite(own, parse_enterprise(newcomer))))
+    tell(asyncio.run(approval.invite(own, parse_enterprise(newcomer))))
     return 0
 
 
@@ -47,15 +49,15 @@ def join(
     ],
     wait_s: Annotated[float, typer.Option(help="Seconds to wait for approval.")] = 3600.0,
 ) -> int:
-    """Join a consortium: make keys, apply, wait for approval, check the whole ledger."""
+    """Join a consortium with an invitation. Ends once the members approved."""
     import asyncio
     import sys
 
     from mutualedge.app.membership.joining import join_consortium
 
     text = sys.stdin.readline() if invitation == "-" else invitation
-    own = asyncio.run(join_consortium(text, folder, typer.echo, wait_s))
-    typer.echo(f"Joined. Start the node: mutualedge node {own}")
+    asyncio.run(join_consortium(text, folder, tell, wait_s))
+    tell(f"Joined. Start the node: mutualedge up {folder}")
     return 0
 
 
@@ -72,7 +74,7 @@ def approve(
         bool, typer.Option("--yes", help="Do not ask; fingerprint was compared.")
     ] = False,
 ) -> int:
-    """Approve who wants to join or a release, with the enterprise key; or list what waits."""
+    """Approve who wants to join or a release, or list what waits. Needs the enterprise key."""
     import asyncio
 
     from mutualedge.app.membership import approval
@@ -83,31 +85,35 @@ def approve(
         return yes or typer.confirm(f"{who}.\n{question}")
 
     if release:
-        return 0 if asyncio.run(approval.approve_release(own, confirm, typer.echo)) else 1
+        return 0 if asyncio.run(approval.approve_release(own, confirm, tell)) else 1
     if newcomer is None:
-        typer.echo("\n".join(asyncio.run(approval.waiting(own))) or "Nobody waits.")
+        tell("\n".join(asyncio.run(approval.waiting(own))) or "Nobody waits.")
         return 0
 
     name = parse_enterprise(newcomer)
-    return 0 if asyncio.run(approval.approve(own, name, confirm, typer.echo)) else 1
+    return 0 if asyncio.run(approval.approve(own, name, confirm, tell)) else 1
 
 
 def renew(own: Own) -> int:
-    """Renew a member's credentials, which last 90 days; then start its node again."""
+    """Renew a member's credentials. They last 90 days; then start its node again."""
     import asyncio
 
     from mutualedge.app.membership.renewal import renew_credentials
 
+    tell("Asking the hub for new credentials; it has 30 s to answer.")
     asyncio.run(renew_credentials(own))
-    typer.echo("Renewed for 90 days. Start the node again, so that it uses them.")
+    tell("Renewed for 90 days. Start the node again, so that it uses them.")
     return 0
 
 
-def leave(own: Own) -> int:
-    """Settle what is open, then leave the consortium; stop the node first."""
+def leave(
+    own: Own,
+    wait_s: Annotated[float, typer.Option(help="Seconds to wait for leases to end.")] = 86400.0,
+) -> int:
+    """Settle what is open, then leave the consortium. Stop the node first."""
     import asyncio
 
     from mutualedge.app.membership.leaving import leave_consortium
 
-    asyncio.run(leave_consortium(own, typer.echo))
+    asyncio.run(leave_consortium(own, tell, wait_s))
     return 0

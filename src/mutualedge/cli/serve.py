@@ -23,7 +23,7 @@ def hub(folder: Folder, flags: Flags = None) -> int:
 
 
 def node(folder: Folder, flags: Flags = None) -> int:
-    """Serve one enterprise: its devices, its partners, its runner, until told to stop."""
+    """Serve one enterprise's devices and partners until told to stop."""
     from mutualedge.app.node_process import run_node
     from mutualedge.app.processes import run_until_told
 

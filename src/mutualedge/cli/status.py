@@ -17,7 +17,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Print one fact per line.")] = False,
 ) -> int:
-    """Say how each process is: exit 0 all run, 3 something does not or is silent."""
+    """Say how each process is. Exit 0 all run, 3 something does not or is silent."""
     from mutualedge.app.watching import print_status
 
     return print_status(folder, watch=watch, as_json=as_json, plain=plain)

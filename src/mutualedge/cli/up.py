@@ -1,4 +1,4 @@
-"""``mutualedge up``: a local consortium, founded if need be, and kept running."""
+"""``mutualedge up``: a site's processes, kept running; without any, a local consortium."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ def up(
         bool, typer.Option("--foreground", help="Supervise here until told to stop (systemd).")
     ] = False,
 ) -> int:
-    """Keep a consortium running: exit 0 all answer, 3 something does not."""
+    """Keep a site's processes running. Exit 0 all answer, 3 something does not."""
     from mutualedge.app.switch import bring_up
 
     return bring_up(folder, foreground=foreground)

@@ -38,7 +38,7 @@ LONG_DAY_INVOCATIONS = 2_000
 """Making synthetic readings for more takes over a second."""
 
 NOTHING_KEPT = "Nothing was kept; `mutualedge demo --keep FOLDER` keeps stores, events and bundle."
-NEXT = "Next: docs/tutorial.md goes through it step by step and shows how a forgery is caught."
+NEXT = "Next: docs/tutorial.md founds a consortium of your own, which another enterprise joins."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from mutualedge.app.demo.cast import MACHINES, TRADES
 from mutualedge.app.demo.script import Rehearsed
 from mutualedge.app.demo.stock import Device, Devices
 from mutualedge.app.demo.summary import EnterpriseSummary, Summary
-from mutualedge.app.demo.words import REASONS
+from mutualedge.app.words import REASONS
 from mutualedge.model import EnterpriseId
 
 NAME_COLUMNS = 30

@@ -34,6 +34,7 @@ from mutualedge.app.options import NodeOptions
 from mutualedge.app.plain_text import printable
 from mutualedge.app.queries import ProcessView, gather, process_folders
 from mutualedge.app.settings import default_folder
+from mutualedge.app.terminal import tell
 from mutualedge.errors import MutualEdgeError
 
 EXIT_SOUND, EXIT_PROBLEMS = 0, 1
@@ -54,12 +55,11 @@ def run_doctor(folder: Path | None, *, as_json: bool) -> int:
     for finding in examine(where):
         findings.append(finding)
         if not as_json:
-            sys.stdout.write(finding_text(finding))
-            sys.stdout.flush()
+            tell(finding_text(finding))
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(findings)).decode() + "\n")
+        tell(msgspec.json.format(msgspec.json.encode(findings)).decode(), is_data=True)
     else:
-        sys.stdout.write(summary(findings))
+        tell(summary(findings))
     is_sound = all(finding.result is not Result.PROBLEM for finding in findings)
     return EXIT_SOUND if is_sound else EXIT_PROBLEMS
 
@@ -135,12 +135,12 @@ def finding_text(finding: Finding) -> str:
     """Return a finding as one line, and its advice below where there is one."""
     lines = [f"{MARKS[finding.result]}{finding.check}: {finding.meaning}"]
     if finding.advice:
-        lines.append(f"        -> {finding.advice}")
-    return "".join(f"{printable(line)}\n" for line in lines)
+        lines.append(f"        do: {finding.advice}")
+    return "\n".join(map(printable, lines))
 
 
 def summary(findings: list[Finding]) -> str:
     """Return how many checks came to what."""
     counts = {result: sum(each.result is result for each in findings) for result in Result}
     told = ", ".join(f"{result} {count}" for result, count in counts.items())
-    return f"{len(findings)} checks: {told}.\n"
+    return f"{len(findings)} checks: {told}."

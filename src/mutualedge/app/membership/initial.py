@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mutualedge.app.founding import HUB, Founding, Place, found_consortium
+from mutualedge.app.founding import Founding, Place, found_consortium
 from mutualedge.app.names import parse_enterprise
 from mutualedge.app.options import BorrowingSettings, LendingSettings, TimingSettings
 from mutualedge.errors import UsageError
@@ -25,12 +25,12 @@ def found_alone(folder: Path, enterprise: str, consortium: str, place: Place) ->
         borrowers={name: BorrowingSettings()},
         members=(name,),
         place=place,
+        are_ports_fixed=True,
     )
     found_consortium(founding, folder)
     return (
-        f"Founded '{consortium}' with its first member '{name}'. Start both processes:\n"
-        f"  mutualedge hub {folder / HUB}\n"
-        f"  mutualedge node {folder / name}\n"
+        f"Founded '{consortium}' with its first member '{name}'. Start it:\n"
+        f"  mutualedge up {folder}\n"
         f"Then invite others:\n"
         f"  mutualedge invite {folder / name} NAME"
     )

@@ -18,7 +18,7 @@ from mutualedge.app.files import (
     write_process_file,
     write_secret_record,
 )
-from mutualedge.app.founding import write_offline_key
+from mutualedge.app.founding import LOOPBACK, free_ports, write_offline_key
 from mutualedge.app.measurement import runner_measurement
 from mutualedge.app.membership.desk import Desk
 from mutualedge.app.membership.invitation import Invitation, parse_invitation
@@ -56,6 +56,8 @@ JOINING_FILE = "joining.json"
 """Keys of an enterprise that applied and waits; gone once its process file is written."""
 
 POLL_S = 1.0
+SAY_EVERY_S = 30.0
+STILL_WAITING = "Still waiting for approval. Ctrl-C stops; the same command goes on."
 FINGERPRINT_CHARACTERS = 16
 FINGERPRINT_GROUP = 4
 
@@ -177,6 +179,7 @@ async def _wait_admitted(joining: _Joining, timeout_s: float) -> None:
         f"  mutualedge approve FOLDER {joining.invitation.enterprise}"
     )
     told: tuple[EnterpriseId, ...] | None = None
+    told_s = time.monotonic()
     try:
         async with asyncio.timeout(timeout_s):
             while True:
@@ -186,6 +189,9 @@ async def _wait_admitted(joining: _Joining, timeout_s: float) -> None:
                 if progress is not None and progress.approved != told:
                     told = progress.approved
                     joining.say(f"Approved by {len(told)} of the {progress.needed} it needs.")
+                if time.monotonic() > told_s + SAY_EVERY_S:
+                    joining.say(STILL_WAITING)
+                    told_s = time.monotonic()
                 await asyncio.sleep(POLL_S)
     except TimeoutError as error:
         sentence = f"Nobody approved within {timeout_s:.0f} s; run the same command to go on."
@@ -248,6 +254,7 @@ def _write_files(joining: _Joining, founding: Consortium, granted: Credentials) 
         hub_host=invitation.host,
         hub_port=invitation.leaf_port,
         office_port=invitation.office_port,
+        client_port=free_ports(LOOPBACK, (0,))[0],
     )
     options = NodeOptions(network=network, lending=LendingSettings(), borrowing=BorrowingSettings())
     write_settings(own, options)

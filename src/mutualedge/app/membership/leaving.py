@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,7 @@ from mutualedge.consortium.rows import LEDGER_BUCKET, block_write, state_writes
 from mutualedge.errors import RefusedByPeer, Unreachable
 from mutualedge.identity import verify_trust, without_member
 from mutualedge.ledger import Ledger
+from mutualedge.market import Agreement
 from mutualedge.model import InvocationId, format_instant
 from mutualedge.node.books import OUTBOX_BUCKET, final_height
 from mutualedge.node.leases import BORROWED, LENT, LeaseRow
@@ -38,26 +40,54 @@ from mutualedge.protocol import (
     SignedBlock,
     SubmitCountersignatures,
 )
-from mutualedge.signing import Envelope, sign_record
+from mutualedge.signing import Envelope, parse_canonical, sign_record
+
+SAY_EVERY_S = 30.0
 
 SETTINGS_KEPT = f"{SETTINGS_FILE}.before-leaving"
 NO_MEMBER = "identity.member.unknown"
 """With what the hub refuses who has left."""
 
 
-async def leave_consortium(own: Path, say: Say) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsettled:
+    """What of a node waits for its end.
+
+    Attributes:
+        leases: How many are open.
+        commands: How many the ledger has not answered.
+        ends: When the last of the leases ends; empty if there is none.
+    """
+
+    leases: int
+    commands: int
+    ends: str
+
+    @property
+    def count(self) -> int:
+        """Zero once it may go."""
+        return self.leases + self.commands
+
+
+async def leave_consortium(own: Path, say: Say, wait_s: float) -> None:
     """Settle what is open, then leave the consortium; the node must not be running elsewhere.
 
     Interrupted at any point it is called again and goes on.
 
+    Args:
+        own: The member's folder, with its enterprise key in it.
+        say: Told what happens.
+        wait_s: How long to wait for what is open.
+
     Raises:
         UsageError: The node runs, this folder is no member's, or it is the last one.
+        Unreachable: Something is open still; asked again, it goes on.
         MutualEdgeError: The hub cannot be reached, or the ledger refuses.
     """
     member = member_site(own, is_leaving=True)
     try:
         if member.consortium.has(member.name):
-            await _settle_and_go(member, say)
+            await _settle_and_go(member, say, wait_s)
         else:
             await _read_out(member)  # interrupted while it read its last blocks
     except ExceptionGroup as failed:
@@ -65,7 +95,7 @@ async def leave_consortium(own: Path, say: Say) -> None:
     say(f"'{member.name}' has left. Keep {own}: it holds the evidence of all that was settled.")
 
 
-async def _settle_and_go(member: MemberSite, say: Say) -> None:
+async def _settle_and_go(member: MemberSite, say: Say, wait_s: float) -> None:
     """Run the node until nothing is open and the ledger has let it go."""
     own, command = member.own, None
     trust = sign_record(without_member(member.consortium, member.name), enterprise_key_of(member))
@@ -75,7 +105,7 @@ async def _settle_and_go(member: MemberSite, say: Say) -> None:
     with (own / EVENTS_FILE).open("ab") as events:
         async with asyncio.TaskGroup() as running:
             node = running.create_task(run_node(own, notes=events))
-            await _wait_settled(own, say)
+            await _wait_settled(own, say, wait_s)
             command = await _ask_to_go(member, trust)
             node.cancel()
     await _read_out(member)
@@ -104,14 +134,24 @@ async def _ask_to_go(member: MemberSite, trust: Envelope) -> InvocationId | None
         return None
 
 
-async def _wait_settled(own: Path, say: Say) -> None:
-    """Return once nothing is open; say so whenever the number of open things changes."""
-    told = 0
-    while (count := unsettled(own)) > 0:
-        if count != told:
-            say(f"Waiting for {count} leases or ledger commands to end; Ctrl-C, then go on later.")
-            told = count
+async def _wait_settled(own: Path, say: Say, wait_s: float) -> None:
+    """Return once nothing is open; say what is whenever that changes, and every half a minute."""
+    until_s = time.monotonic() + wait_s
+    told, told_s = Unsettled(leases=0, commands=0, ends=""), 0.0
+    while (now := unsettled(own)).count > 0:
+        if time.monotonic() > until_s:
+            sentence = f"Not settled within {wait_s:.0f} s; run the same command to go on."
+            raise Unreachable("membership.leases.open", sentence)
+        if now != told or time.monotonic() > told_s + SAY_EVERY_S:
+            say(_open_text(now))
+            told, told_s = now, time.monotonic()
         await asyncio.sleep(POLL_S)
+
+
+def _open_text(now: Unsettled) -> str:
+    ends = f"; the last lease ends at {now.ends}" if now.ends else ""
+    what = f"leases {now.leases}, commands to the ledger {now.commands}"
+    return f"Not settled yet: {what}{ends}. Ctrl-C stops; the same command goes on."
 
 
 async def _read_out(member: MemberSite) -> None:
@@ -173,8 +213,8 @@ def _take(
     return ledger.countersign(signed.block, member.settlement_key, member.name)
 
 
-def unsettled(own: Path) -> int:
-    """Return how many leases and ledger commands of a node wait for their end."""
+def unsettled(own: Path) -> Unsettled:
+    """Return which leases and ledger commands of a node wait for their end."""
     with SqliteStore(own / STORE_FILE, read_only=True) as store:
         leases = [
             msgspec.msgpack.decode(raw, type=LeaseRow)
@@ -182,4 +222,9 @@ def unsettled(own: Path) -> int:
             for _, raw in store.scan(bucket)
         ]
         commands = sum(1 for _ in store.scan(OUTBOX_BUCKET))
-    return commands + sum(not lease.resolved for lease in leases)
+    ends = [
+        parse_canonical(lease.agreement.payload, Agreement).ends
+        for lease in leases
+        if not lease.resolved
+    ]
+    return Unsettled(leases=len(ends), commands=commands, ends=max(ends, default=""))
