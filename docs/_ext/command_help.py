@@ -23,8 +23,9 @@ The help texts, as the program prints them.
 | 1, 2 | `audit verify` and `demo`: a violation, or evidence missing |
 | 1 | `doctor`: a problem; `score`: some readings were not scored; `approve`: not confirmed |
 | 3 | `up` and `status`: some process does not run, or is silent |
-| 64 | used wrongly: an argument, a file, a port, a folder |
+| 64 | used wrongly: an argument, a file, a folder |
 | 70 | something of ours or a peer's failed |
+| 75 | the machine lacks something now, such as a port or space on its disk; try again later |
 """
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from mutualedge.adapters.sqlite import SqliteStore, store_problem
 from mutualedge.app.driver import Store
-from mutualedge.errors import CorruptState, MutualEdgeError, UsageError
+from mutualedge.errors import CorruptState, MutualEdgeError, ResourceMissing, UsageError
 from mutualedge.protocol import Write
 from tests.simulation.world_store import MemoryStore
 
@@ -116,9 +116,10 @@ def test_a_commit_that_fails_leaves_nothing(tmp_path: Path) -> None:
         store.commit([put("k", b"1")])
         (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
         store._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
-        with pytest.raises(UsageError) as refused:
+        with pytest.raises(ResourceMissing) as refused:
             store.commit([put("k", b"2"), put("large", bytes(1 << 20))])
-        assert refused.value.code == "store.file.unusable"
+        assert refused.value.code == "machine.disk.full"
+        assert str(tmp_path / "node.db") in refused.value.sentence
         assert list(store.scan("b")) == [("k", b"1")]
 
 

@@ -196,12 +196,12 @@ def test_a_wrong_device_password_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_second_process_cannot_use_the_store(tmp_path: Path) -> None:
-    """The node that runs keeps its store; the second one says so and ends with 64."""
+    """The node that runs keeps its store; the second one says so and ends with 75."""
 
     async def main() -> None:
         async with bakery_alone(tmp_path / "trial") as founded:
             second = await asyncio.to_thread(mutualedge, "node", founded.own(BAKERY))
-            assert (second.status, second.code) == (64, "store.file.in-use")
+            assert (second.status, second.code) == (75, "store.file.in-use")
             await assert_still_scores(founded)
 
     asyncio.run(main())
@@ -220,7 +220,7 @@ def test_an_occupied_port_is_named(tmp_path: Path) -> None:
         other.bind(("127.0.0.1", port))
         other.listen()
         refused = mutualedge("hub", own)
-        assert (refused.status, refused.code) == (64, "nats.server.port-taken")
+        assert (refused.status, refused.code) == (75, "nats.server.port-taken")
         assert str(port) in refused.err
 
     async def main() -> None:

@@ -38,11 +38,17 @@ def test_a_process_that_was_stable_starts_again_soon() -> None:
 
 
 def test_what_cannot_be_used_is_given_up_after_a_few_tries() -> None:
-    """A port may be free in a second; a wrong file stays wrong."""
+    """A wrong file stays wrong."""
     pace = Pace()
     pauses = [pace.after(os.EX_USAGE, 0.1) for _ in range(USAGE_TRIES_MAX)]
     assert pauses[-1] is None
     assert None not in pauses[:-1]
+
+
+def test_what_the_machine_lacks_is_tried_for_ever() -> None:
+    """Whoever took the port, or filled the disk, may go at any time; then nobody has to come."""
+    pace = Pace()
+    assert [pace.after(os.EX_TEMPFAIL, 0.1) for _ in range(50)][-1] == DELAY_MAX_S
 
 
 def test_only_usage_errors_in_a_row_give_up() -> None:

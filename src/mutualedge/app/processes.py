@@ -15,6 +15,7 @@ from typing import BinaryIO, TypeVar
 import msgspec
 import uvloop
 
+from mutualedge.adapters.linux import writing
 from mutualedge.adapters.nats import NatsServer, TlsFiles
 from mutualedge.adapters.sqlite import SqliteStore
 from mutualedge.app.bus import NatsBus
@@ -88,8 +89,9 @@ def own_binary(configured: str) -> Path | None:
 def write_ready(folder: Path, client_url: str) -> None:
     """Say that the process of this folder answers, and where."""
     temporary = folder / f"{READY_FILE}.new"
-    temporary.write_bytes(msgspec.json.encode(Ready(pid=os.getpid(), client_url=client_url)))
-    temporary.replace(folder / READY_FILE)
+    with writing(folder / READY_FILE):
+        temporary.write_bytes(msgspec.json.encode(Ready(pid=os.getpid(), client_url=client_url)))
+        temporary.replace(folder / READY_FILE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

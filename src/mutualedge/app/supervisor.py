@@ -37,14 +37,15 @@ EVENTS_BYTES_MAX, EVENTS_KEPT = 8 << 20, 4
 
 ERRORS_BYTES_MAX, ERRORS_KEPT = 1 << 20, 1
 
-DELAY_FIRST_S = 0.5
-DELAY_MAX_S = 30.0
-STABLE_S = 60.0
-"""A process that lived so long starts again at once; before, each end doubles the pause."""
+DELAY_FIRST_S = 0.25
+DELAY_MAX_S = 5.0
+STABLE_S = 5.0
+"""A process that lived so long starts again soon; before, each end doubles the pause. In the long
+run it starts once in five seconds at most, and a start takes one second of one processor."""
 
 USAGE_TRIES_MAX = 3
-"""A port or a lock of the process before may take seconds to be free; what is wrong with a file
-does not mend itself."""
+"""What is wrong with a file does not mend itself. A port, a lock or a disk does, and ends a
+process with another status: that is tried for ever."""
 
 STOP_TIMEOUT_S = 10.0
 
@@ -198,9 +199,9 @@ class Keeper:
 
     def _listening(self, errors: RotatingFile) -> Callable[[bytes], None]:
         def write(lines: bytes) -> None:
-            errors.write(lines)
             told = lines.decode(errors="replace").strip()
             self._words = told.splitlines()[-1][:WORDS_MAX] if told else self._words
+            errors.write(lines)  # on a full disk it fails, and why the process ended is known
 
         return write
 

@@ -16,13 +16,16 @@ from mutualedge.cli.score import score
 from mutualedge.cli.serve import hub, node
 from mutualedge.cli.status import status
 from mutualedge.cli.up import up
-from mutualedge.errors import MutualEdgeError, UsageError
+from mutualedge.errors import MutualEdgeError, ResourceMissing, UsageError
 
 EXIT_FAILED = 70
 """Something of ours or a peer's failed (sysexits EX_SOFTWARE); 1, 2 and 3 keep their meanings."""
 
 EXIT_USAGE = 64
 """The command was used wrongly (sysexits EX_USAGE)."""
+
+EXIT_LATER = 75
+"""The machine lacks something now (sysexits EX_TEMPFAIL); the same command may succeed later."""
 
 app = typer.Typer(
     name="mutualedge",
@@ -57,7 +60,7 @@ def main() -> None:
         ended = app(standalone_mode=False)
     except MutualEdgeError as error:
         _say(error)
-        sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED)
+        sys.exit(_status_of(error))
     except typer.TyperException as error:
         _say(UsageError("cli.arguments.refused", _what_is_wrong(str(error))))
         sys.exit(EXIT_USAGE)
@@ -74,6 +77,12 @@ def _what_is_wrong(told: str) -> str:
         tell(told)
         told = "No command is named"
     return f"{told.rstrip('.')}; 'mutualedge --help' lists what there is."
+
+
+def _status_of(error: MutualEdgeError) -> int:
+    if isinstance(error, ResourceMissing):
+        return EXIT_LATER
+    return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
 
 
 def _say(error: MutualEdgeError) -> None:

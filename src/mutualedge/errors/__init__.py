@@ -12,6 +12,7 @@ __all__ = [
     "PeerError",
     "RefusedByPeer",
     "RefusedByPolicy",
+    "ResourceMissing",
     "Unreachable",
     "UsageError",
 ]
@@ -95,6 +96,10 @@ class Unreachable(MutualEdgeError):
 
 class UsageError(MutualEdgeError):
     """The caller or operator gave something we cannot use: our side's fault."""
+
+
+class ResourceMissing(UsageError):
+    """The machine has no room, port or lock for us now; the same start may succeed later."""
 
 
 class CorruptState(MutualEdgeError):

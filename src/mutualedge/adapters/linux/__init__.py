@@ -1,5 +1,6 @@
 """What only Linux tells or does: who a process is, who dies with whom, what is granted."""
 
+from mutualedge.adapters.linux.disk import disk_full, writing
 from mutualedge.adapters.linux.lifeline import die_with_parent
 from mutualedge.adapters.linux.locks import is_locked, try_lock
 from mutualedge.adapters.linux.processes import send_signal, start_ticks
@@ -13,6 +14,7 @@ from mutualedge.adapters.linux.trials import (
 
 __all__ = [
     "die_with_parent",
+    "disk_full",
     "is_clock_synchronised",
     "is_locked",
     "program_version",
@@ -22,4 +24,5 @@ __all__ = [
     "try_lock",
     "try_real_time",
     "try_user_namespace",
+    "writing",
 ]

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mutualedge.adapters.linux import die_with_parent
+from mutualedge.adapters.linux import die_with_parent, writing
 from mutualedge.adapters.nats.configuration import (
     CONFIGURATION_FILE,
     LOG_FILE,
@@ -21,7 +21,7 @@ from mutualedge.adapters.nats.configuration import (
     EnterpriseServer,
     HubServer,
 )
-from mutualedge.errors import UsageError
+from mutualedge.errors import ResourceMissing, UsageError
 
 START_TIMEOUT_S = 10.0
 """The server is ready in 20 ms; a machine that needs 10 s for it has another problem."""
@@ -142,10 +142,12 @@ async def start_server(
         timeout_s: Longest wait until it is ready.
 
     Raises:
-        UsageError: No binary, port taken, refused settings, or not ready in time.
+        UsageError: No binary, or refused settings.
+        ResourceMissing: Port taken, disk full, or not ready in time.
     """
     executable = find_binary(binary)
-    _write_files(settings, folder)
+    with writing(folder):
+        _write_files(settings, folder)
     process = await _spawn(executable, folder)
     try:
         async with asyncio.timeout(timeout_s):
@@ -155,8 +157,8 @@ async def start_server(
             process.kill()
             await process.wait()
         if isinstance(error, TimeoutError):
-            text = _said(folder)
-            raise _failure("nats.server.not-ready", f"not ready in {timeout_s} s", text) from error
+            sentence = f"nats-server not ready in {timeout_s} s. {_last_words(_said(folder))}"
+            raise ResourceMissing("nats.server.not-ready", sentence) from error
         raise
     return NatsServer(process, folder, log_text)
 
@@ -206,14 +208,16 @@ async def _wait_ready(process: asyncio.subprocess.Process, folder: Path) -> str:
         if process.returncode is not None:
             text = _said(folder)
             if _PORT_TAKEN in text:
-                raise _failure("nats.server.port-taken", "found its port taken", text)
-            raise _failure("nats.server.failed", "ended at its start", text)
+                sentence = f"nats-server found its port taken. {_last_words(text)}"
+                raise ResourceMissing("nats.server.port-taken", sentence)
+            sentence = f"nats-server ended at its start. {_last_words(text)}"
+            raise UsageError("nats.server.failed", sentence)
         await asyncio.sleep(POLL_S)
 
 
-def _failure(code: str, what: str, text: str) -> UsageError:
+def _last_words(text: str) -> str:
     lines = " | ".join(text.strip().splitlines()[-LOG_LINES_SHOWN:])
-    return UsageError(code, f"nats-server {what}. Its last words: {lines or 'none'}.")
+    return f"Its last words: {lines or 'none'}."
 
 
 def _said(folder: Path) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from mutualedge.errors import CorruptState, MutualEdgeError, UsageError
+from mutualedge.adapters.linux import disk_full
+from mutualedge.errors import CorruptState, MutualEdgeError, ResourceMissing, UsageError
 from mutualedge.protocol import Write
 
 APPLICATION_ID = 0x4D454447
@@ -68,7 +69,7 @@ class SqliteStore:
         """Make all of these rows durable, or none.
 
         Raises:
-            UsageError: The disk is full or read-only; nothing was written.
+            UsageError: The disk is full (``ResourceMissing``) or read-only; nothing was written.
             CorruptState: The file is damaged; stop and restore it.
         """
         try:
@@ -145,7 +146,7 @@ def _take_lock(path: Path) -> IO[bytes]:
         if time.monotonic() >= until_s:
             lock.close()
             sentence = f"Another process has {path} open; stop it, or use another data folder."
-            raise UsageError("store.file.in-use", sentence)
+            raise ResourceMissing("store.file.in-use", sentence)
         time.sleep(LOCK_POLL_S)
     return lock
 
@@ -218,6 +219,8 @@ def _translated(path: Path, error: sqlite3.DatabaseError) -> UsageError | Corrup
     if error.sqlite_errorcode & 0xFF in DAMAGE:
         sentence = f"{path} is damaged ({error}); stop, and restore it from its backup."
         return CorruptState("store.file.damaged", sentence)
+    if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
+        return disk_full(path)
     sentence = f"{path} cannot be used ({error}); check disk space and permissions."
     return UsageError("store.file.unusable", sentence)
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mutualedge.errors import PeerError, Unreachable, UsageError
+from mutualedge.errors import PeerError, ResourceMissing, Unreachable, UsageError
 
 LENGTH_BYTES = 4
 MESSAGE_BYTES_MAX = 1 << 20
@@ -54,7 +54,7 @@ async def serve(host: str, port: int, files: ServerFiles, answer: Answerer) -> A
         The port.
 
     Raises:
-        UsageError: The port is taken, or the host is not this machine's.
+        ResourceMissing: The port is taken, or the host is not this machine's.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -64,7 +64,7 @@ async def serve(host: str, port: int, files: ServerFiles, answer: Answerer) -> A
         listeners = await _listen(host, port)
     except OSError as error:
         sentence = f"Port {port} on {host} cannot be used ({error.strerror}); choose another."
-        raise UsageError("tls.port.taken", sentence) from error
+        raise ResourceMissing("tls.port.taken", sentence) from error
     accepting = [asyncio.create_task(desk.accept(each)) for each in listeners]
     try:
         yield int(listeners[0].getsockname()[1])
