@@ -8,7 +8,6 @@ The consortium is kept by `mutualedge up`, which is killed as well and then said
 import argparse
 import asyncio
 import contextlib
-import os
 import random
 import sys
 import tempfile
@@ -20,49 +19,42 @@ from pathlib import Path
 
 import msgspec
 
-from mutualedge.app.devices import DeviceClient, new_invocation
-from mutualedge.app.founding import HUB
 from mutualedge.app.local_processes import ERRORS_FILE
 from mutualedge.app.rotation import rotated_files
-from mutualedge.errors import MutualEdgeError, RefusedByPolicy
-from mutualedge.model import DeviceId, InvocationId, Milliseconds
-from mutualedge.protocol import ReadingScored
+from mutualedge.model import Milliseconds
 from tests.e2e.kept import NAMES, SUPERVISOR, KeptPlant, kept_plant
+from tests.e2e.load import (
+    JOB_BUDGET_MS,
+    SETTLE_TIMEOUT_S,
+    Invocations,
+    Load,
+    broken_money,
+    broken_promises,
+    counted,
+    settle,
+    under_load,
+)
 from tests.e2e.plant import BAKERY, HARBOUR, kill_process
-from tests.e2e.settlement import Settlement, is_settled, settlement_of
+from tests.e2e.settlement import Settlement
 
 LEASE_MS = 6_000
-DEVICES = 8
-READINGS = 20
-JOB_BUDGET_MS = 500
-DEADLINES_S = (0.4, 1.2)
-"""The bakery reserves half a second for a job of its own: what is due sooner goes elsewhere."""
-
-REPEATS_MAX = 5
-REPEAT_AFTER_S = 0.2
-
-AFTERWARDS_DEADLINE_S = 5.0
-AFTERWARDS_REPEATS_MAX = 60
-"""Once the storm is over nothing stays unanswered: a minute is enough for every process to start."""
 
 BURST_MAX = 24
 PAUSE_S_MAX = 0.4
 """Kills come in bursts, most of them while something still recovers from the kill before."""
 
-RECOVERY_S_MAX = 20.0
+RECOVERY_S_MAX = 8.0
 WORK_S_MAX = 1.0
 """Between two bursts the harbour works again, if it can within so long, for up to so long. A busy
 machine starts slowly, and kills at a fixed pace would find nothing but processes that start."""
 
-SUPERVISOR_SHARE = 0.04
+SUPERVISOR_SHARE = 0.03
 """Of the kills. With the supervisor everything dies, which hides what one death alone does."""
 
 POLL_S = 0.05
-SETTLE_TIMEOUT_S = 90.0
-"""The last lease's end, its grace and two restarts take ten seconds on an idle machine."""
 
 STATUSES = frozenset({-9, 64, 70, 75})
-"""Killed; refused a start; could not go on; found something taken. Nobody ends as if all were well."""
+"""Killed; refused a start; could not go on; found its port taken. None ends as if all were well."""
 
 LAST_WORDS = (
     "[nats.server.ended]",
@@ -88,71 +80,6 @@ def dispute_window_ms(kills: int) -> int:
     that comes too late loses is the simulation's to judge: it kills by simulated time.
     """
     return round((storm_s_max(kills) + SETTLE_TIMEOUT_S) * 1000)
-
-
-@dataclass(slots=True)
-class Load:
-    """Devices that never rest, and what became of each invocation.
-
-    Attributes:
-        accepted: Invocations that were sent at least once.
-        acknowledged: Those that were answered with a result.
-        refused: Those that were answered with a code.
-        unanswered: Those that were not answered yet, to be asked again.
-    """
-
-    accepted: set[InvocationId] = field(default_factory=set)
-    acknowledged: dict[InvocationId, ReadingScored] = field(default_factory=dict)
-    refused: dict[InvocationId, str] = field(default_factory=dict)
-    unanswered: dict[InvocationId, DeviceId] = field(default_factory=dict)
-    sent: int = 0
-    lost: Counter[str] = field(default_factory=Counter)
-    offloaded: int = 0
-    is_over: bool = False
-
-    async def drive(self, client: DeviceClient, device: DeviceId, chance: random.Random) -> None:
-        """Send one batch after the other; what was not answered is asked again, unchanged."""
-        while not self.is_over:
-            invocation, deadline_s = new_invocation(), chance.choice(DEADLINES_S)
-            self.accepted.add(invocation)
-            self.unanswered[invocation] = device
-            await self._insist(client, invocation, deadline_s, REPEATS_MAX)
-            await asyncio.sleep(chance.uniform(0.0, 0.1))
-
-    async def finish(self, client: DeviceClient) -> None:
-        """Ask once more, unchanged, for whatever was not answered."""
-        for invocation in list(self.unanswered):
-            await self._insist(client, invocation, AFTERWARDS_DEADLINE_S, AFTERWARDS_REPEATS_MAX)
-
-    async def _insist(
-        self, client: DeviceClient, invocation: InvocationId, deadline_s: float, repeats_max: int
-    ) -> None:
-        for _ in range(repeats_max):
-            if await self._send(client, invocation, deadline_s):
-                del self.unanswered[invocation]
-                return
-            await asyncio.sleep(REPEAT_AFTER_S)
-
-    async def _send(
-        self, client: DeviceClient, invocation: InvocationId, deadline_s: float
-    ) -> bool:
-        """Send a batch; tell whether there was an answer, of whichever kind."""
-        self.sent += 1
-        readings = [40.0 + (index * 7) % 5 for index in range(READINGS)]
-        device = self.unanswered[invocation]
-        try:
-            scored = await client.score(
-                device, readings, deadline_s=deadline_s, invocation=invocation
-            )
-        except RefusedByPolicy as refusal:
-            self.refused[invocation] = refusal.code
-        except MutualEdgeError as failure:
-            self.lost[failure.code] += 1
-            return False
-        else:
-            self.offloaded += scored.placed == HARBOUR
-            self.acknowledged[invocation] = scored
-        return True
 
 
 @dataclass(slots=True)
@@ -214,22 +141,6 @@ ROLES = frozenset(
 """Everything that can be killed."""
 
 
-class Invocations(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of what the devices asked for: accepted is the sum of the three below it.
-
-    Attributes:
-        sent: Messages, repeats included.
-        unheard: Messages without an answer, by why; each was sent again.
-    """
-
-    accepted: int
-    delivered: dict[str, int]
-    refused: dict[str, int]
-    unanswered: list[str]
-    sent: int
-    unheard: dict[str, int]
-
-
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a storm did and what it broke: nothing, if all goes well."""
 
@@ -258,31 +169,14 @@ async def rage(folder: Path, kills: int, seed: int) -> Outcome:
         tell_bakery(founded, kills)
         up = await founded.up()
         assert up.status == 0, up
-        storm = Storm(founded, random.Random(seed), Load())
         begun_s = time.monotonic()
-        await blow_under_load(storm, kills, seed)
-        storm_s = time.monotonic() - begun_s
-        await founded.down()
-        stop_borrowing(founded)
-        up = await founded.up()
-        assert up.status == 0, up
-        await founded.until(lambda: is_settled(founded), SETTLE_TIMEOUT_S)
-        await founded.down()
-        return judged(storm, seed, storm_s, time.monotonic() - started_s)
-
-
-async def blow_under_load(storm: Storm, kills: int, seed: int) -> None:
-    """Let devices work through the whole storm, then ask until each invocation is answered."""
-    load = storm.load
-    async with await storm.founded.connect_device() as client, asyncio.TaskGroup() as running:
-        running.create_task(storm.operate())
-        async with asyncio.TaskGroup() as devices:
-            for number in range(DEVICES):
-                device = DeviceId(f"wrapper-{number}")
-                devices.create_task(load.drive(client, device, random.Random(f"{seed} {number}")))
+        async with asyncio.TaskGroup() as operating, under_load(founded, seed) as load:
+            storm = Storm(founded, random.Random(seed), load)
+            operating.create_task(storm.operate())
             await storm.blow(kills)
-            load.is_over = True
-        await load.finish(client)
+        storm_s = time.monotonic() - begun_s
+        settled = await settle(founded)
+        return judged(storm, settled, seed, storm_s, time.monotonic() - started_s)
 
 
 def tell_bakery(founded: KeptPlant, kills: int) -> None:
@@ -296,13 +190,9 @@ def tell_bakery(founded: KeptPlant, kills: int) -> None:
     founded.choose(BAKERY, msgspec.structs.replace(options, timing=timing))
 
 
-def stop_borrowing(founded: KeptPlant) -> None:
-    """Let the bakery borrow no further from its next start on."""
-    founded.choose(BAKERY, msgspec.structs.replace(founded.options(BAKERY), borrowing=None))
-
-
-def judged(storm: Storm, seed: int, storm_s: float, elapsed_s: float) -> Outcome:
-    settled = settlement_of(storm.founded)
+def judged(
+    storm: Storm, settled: Settlement, seed: int, storm_s: float, elapsed_s: float
+) -> Outcome:
     books = settled.leases.values()
     ends = Counter(f"{note['process']} {note['status']}" for note in storm.founded.ends())
     return Outcome(
@@ -329,50 +219,6 @@ def judged(storm: Storm, seed: int, storm_s: float, elapsed_s: float) -> Outcome
             *broken_ends(storm),
         ],
     )
-
-
-def counted(load: Load) -> Invocations:
-    delivered = Counter(str(scored.placed) for scored in load.acknowledged.values())
-    return Invocations(
-        accepted=len(load.accepted),
-        delivered=dict(sorted(delivered.items())),
-        refused=dict(sorted(Counter(load.refused.values()).items())),
-        unanswered=sorted(load.unanswered),
-        sent=load.sent,
-        unheard=dict(sorted(load.lost.items())),
-    )
-
-
-def broken_money(settled: Settlement) -> Iterator[str]:
-    """Yield what is wrong with the sums."""
-    for finding in settled.report.findings[:5]:
-        yield f"audit: {finding.rule} line {finding.line} [{finding.subject}] {finding.sentence}"
-    if settled.report.status != "proved":
-        yield f"the auditor says {settled.report.status}"
-    if sum(account.balance_microcredits for _, account in settled.ledger.accounts):
-        yield "the balances do not sum to zero"
-    for lease_id, books in settled.leases.items():
-        if books.lost_microcredits < 0:
-            yield f"lease {lease_id}: posted {-books.lost_microcredits} more than executed"
-        if books.lost_microcredits > books.exposure_microcredits:
-            yield f"lease {lease_id}: lost {books.lost_microcredits}, more than W"
-    for lease_id, lease in settled.ledger.leases:
-        if not lease.is_resolved:
-            yield f"lease {lease_id} is {lease.status} for ever"
-
-
-def broken_promises(settled: Settlement, load: Load) -> Iterator[str]:
-    """Yield which invocations were lost or doubled."""
-    fates = [*load.acknowledged, *load.refused, *load.unanswered]
-    if Counter(fates) != Counter(load.accepted):
-        yield f"{len(load.accepted)} invocations were accepted and {len(fates)} had an end"
-    for invocation in load.unanswered:
-        yield f"invocation {invocation} was not answered even after the storm"
-    for invocation, scored in load.acknowledged.items():
-        if scored.placed == HARBOUR and invocation not in settled.recorded:
-            yield f"invocation {invocation} was acknowledged and nobody accounts for it"
-    for invocation in settled.charged_twice:
-        yield f"invocation {invocation} was charged twice"
 
 
 def broken_ends(storm: Storm) -> Iterator[str]:

@@ -57,7 +57,8 @@ PRINTED = frozenset({"supervisor.started", "process.given_up", "supervisor.stopp
 """Events that are printed as well: a few in a life, for systemd's journal or ``supervisor.out``."""
 
 WORDS_MAX = 400
-"""Characters kept of what a process said last."""
+"""Characters kept of what a process said last: as many of its beginning as of its end, where the
+code stands."""
 
 Note = Callable[[str, dict[str, str | int]], None]
 
@@ -200,7 +201,7 @@ class Keeper:
     def _listening(self, errors: RotatingFile) -> Callable[[bytes], None]:
         def write(lines: bytes) -> None:
             told = lines.decode(errors="replace").strip()
-            self._words = told.splitlines()[-1][:WORDS_MAX] if told else self._words
+            self._words = _shortened(told.splitlines()[-1]) if told else self._words
             errors.write(lines)  # on a full disk it fails, and why the process ended is known
 
         return write
@@ -236,6 +237,11 @@ async def _stop(child: asyncio.subprocess.Process) -> int:
     except TimeoutError:
         child.kill()
         return await child.wait()
+
+
+def _shortened(line: str) -> str:
+    half = WORDS_MAX // 2
+    return line if len(line) <= WORDS_MAX else f"{line[: half - 1]}…{line[-half:]}"
 
 
 async def _copy(stream: asyncio.StreamReader, write: Callable[[bytes], None]) -> None:

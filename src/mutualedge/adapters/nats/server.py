@@ -40,7 +40,7 @@ OUTPUT_FILE = "nats-server.out"
 _CLIENT_PORT = re.compile(r"Listening for client connections on \S+:(\d+)\s")
 _LEAF_PORT = re.compile(r"Listening for leafnode connections on \S+:(\d+)\s")
 _READY = "Server is ready"
-_PORT_TAKEN = "address already in use"
+_PORT_TAKEN = re.compile(r"listen tcp (\S+): bind: address already in use")
 
 
 class NatsServer:
@@ -207,8 +207,9 @@ async def _wait_ready(process: asyncio.subprocess.Process, folder: Path) -> str:
             return text
         if process.returncode is not None:
             text = _said(folder)
-            if _PORT_TAKEN in text:
-                sentence = f"nats-server found its port taken. {_last_words(text)}"
+            taken = _PORT_TAKEN.search(text)
+            if taken is not None:
+                sentence = f"Another program has {taken[1]}; end it, or choose another port."
                 raise ResourceMissing("nats.server.port-taken", sentence)
             sentence = f"nats-server ended at its start. {_last_words(text)}"
             raise UsageError("nats.server.failed", sentence)

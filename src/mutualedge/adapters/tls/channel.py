@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mutualedge.errors import PeerError, ResourceMissing, Unreachable, UsageError
+from mutualedge.errors import PeerError, ResourceMissing, Unreachable
 
 LENGTH_BYTES = 4
 MESSAGE_BYTES_MAX = 1 << 20
