@@ -69,8 +69,8 @@ class KeptPlant(Plant):
             if folder in names:
                 owner = names[folder]
                 yield owner, process_id
-            elif owner:
-                yield f"{owner} {role_of(command)}", process_id
+            elif role := role_of(command):
+                yield f"{owner} {role}", process_id
 
     def process_id(self, role: str) -> int:
         """Return the number of the newest process in this role."""
@@ -104,7 +104,9 @@ class KeptPlant(Plant):
 
 
 def role_of(command: str) -> str:
-    return "nats-server" if "nats-server" in command else "runner"
+    """Return what a process below a node or the hub is; empty for a copy that is yet to begin."""
+    programs = {"nats-server": "nats-server", "runner_process": "runner"}
+    return next((role for program, role in programs.items() if program in command), "")
 
 
 @asynccontextmanager

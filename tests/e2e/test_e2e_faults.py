@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 
+from mutualedge.app.files import STORE_FILE
 from mutualedge.app.founding import HUB
 from mutualedge.app.options import HubOptions
 from mutualedge.app.settings import read_options
@@ -17,6 +20,7 @@ from mutualedge.model import EnterpriseId
 from tests.e2e.kept import NAMES, KeptPlant, kept_plant
 from tests.e2e.load import JOB_BUDGET_MS, Load, broken_money, broken_promises, settle, under_load
 from tests.e2e.plant import BAKERY, HARBOUR, TIMING, kill_process
+from tests.e2e.settlement import Settlement
 
 pytestmark = pytest.mark.e2e
 
@@ -24,6 +28,9 @@ LEASE_MS = 4_000
 PATIENCE_S = 60.0
 TRIES = 3
 """A process that ended so often for a lasting reason would have been given up by now."""
+
+STOLEN_S_MAX = 0.2
+"""A server dies with its process within milliseconds; the next one starts after 250 of them."""
 
 DISK_BYTES = 24 << 20
 CHUNK_BYTES = 4 << 10
@@ -46,6 +53,23 @@ async def working(folder: Path, seed: int) -> AsyncIterator[tuple[KeptPlant, Loa
         settled = await settle(founded)
         assert [*broken_money(settled), *broken_promises(settled, load)] == []
         assert settled.report.counts.records > 0
+        assert named_losses(founded) == losses_of(settled)
+
+
+def losses_of(settled: Settlement) -> dict[str, int]:
+    """Return by lease what was executed and not paid."""
+    books = settled.leases.items()
+    return {lease: each.lost_microcredits for lease, each in books if each.lost_microcredits}
+
+
+def named_losses(founded: KeptPlant) -> dict[str, int]:
+    """Return what the harbour says that it lost."""
+    notes = founded.notes(HARBOUR, "lease.underpaid")
+    return {str(note["lease"]): int(note["unpaid"]) for note in notes}
+
+
+def at_home_of(load: Load) -> int:
+    return len(load.acknowledged) - load.offloaded
 
 
 async def wait_offloaded(founded: KeptPlant, load: Load) -> None:
@@ -111,6 +135,9 @@ def test_on_a_full_disk_a_process_ends_and_goes_on_once_there_is_room(
                 assert "free space" in said
             await wait_offloaded(founded, load)
             assert starts_of_others(founded, name) == others
+            ends = founded.ends()
+            assert {(end["process"], end["status"]) for end in ends} == {(name, os.EX_TEMPFAIL)}
+            assert f"{small_disk / STORE_FILE} " in str(ends[0]["words"])
 
     asyncio.run(main())
 
@@ -127,10 +154,13 @@ def stolen(founded: KeptPlant, name: EnterpriseId) -> Iterator[None]:
     with socket.socket() as thief:
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # its old connections linger
         kill_process(founded.process_id(name))
-        while True:  # its server dies with it, within milliseconds
+        end_s = time.monotonic() + STOLEN_S_MAX
+        while time.monotonic() < end_s:
             with contextlib.suppress(OSError):
                 thief.bind(("127.0.0.1", port_of(founded, name)))
                 break
+        else:
+            pytest.fail("its server did not die with it")
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         yield
 
@@ -166,10 +196,9 @@ def test_the_hub_may_be_gone_for_longer_than_any_window(
                     kill_process(founded.process_id(name))
                     await founded.wait_restarted(name, before)
                 await asyncio.sleep(GONE_S)
-                at_home = len(load.acknowledged) - load.offloaded
-                await founded.until(
-                    lambda: len(load.acknowledged) - load.offloaded > at_home, PATIENCE_S
-                )
+                offloaded, at_home = load.offloaded, at_home_of(load)
+                await founded.until(lambda: at_home_of(load) > at_home, PATIENCE_S)
+                assert load.offloaded == offloaded
 
     asyncio.run(main())
 

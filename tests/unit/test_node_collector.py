@@ -253,7 +253,10 @@ def test_a_claim_holds_vouchers_and_the_runners_batch_beyond_them() -> None:
 
 
 def test_calls_nobody_can_prove_do_not_hold_back_the_statement() -> None:
-    """Their runner died unsigned and their requester restarted: both sign what is left."""
+    """Their runner died unsigned and their requester restarted: both sign what is left.
+
+    What that costs the provider is said in its own words.
+    """
     world = open_world()
     for number in range(HALF_WINDOW):
         world.read(number)
@@ -269,6 +272,8 @@ def test_calls_nobody_can_prove_do_not_hold_back_the_statement() -> None:
     assert on_ledger is not None
     assert on_ledger.status is LeaseStatus.SETTLED
     assert on_ledger.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
+    unpaid = {"lease": lease_id, "unpaid": CALL_MICROCREDITS}
+    assert world.forge.noted("lease.underpaid") == [unpaid]
 
 
 def test_results_the_requester_has_are_paid_however_late_it_is_asked() -> None:
@@ -292,6 +297,7 @@ def test_results_the_requester_has_are_paid_however_late_it_is_asked() -> None:
     assert on_ledger is not None
     assert on_ledger.status is LeaseStatus.SETTLED
     assert on_ledger.posted_microcredits == (HALF_WINDOW + 1) * CALL_MICROCREDITS
+    assert world.forge.noted("lease.underpaid") == []
 
 
 @pytest.mark.parametrize("crashes", [False, True])

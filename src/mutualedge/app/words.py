@@ -16,6 +16,7 @@ WORDS: dict[str, str] = {
     "lease.resolved": "{who}: the ledger settled the lease",
     "lease.breached": "{who}: a partner broke a promise and signed that it did [{code}]",
     "lease.claimed": "{who} tells the ledger alone what a partner owes that does not answer",
+    "lease.underpaid": "{who} is not paid {unpaid} microcredits that nobody signed for",
     "lease.closed_alone": "{who} tells the ledger alone what it owes a partner",
     "claim.contradicted": "{who} contradicts what a partner claims",
     "session.opened": "{who} has an encrypted session into {provider}'s runner",

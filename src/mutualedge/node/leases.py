@@ -179,6 +179,15 @@ class HeldLease:
         return sum(len(account.calls) for account in self.accounts.values())
 
     @property
+    def metered_microcredits(self) -> int:
+        """What all calls cost that were ever metered, signed for or not."""
+        return sum(
+            account.signed.total_microcredits
+            + sum(call.usage.amount_microcredits for call in account.calls.values())
+            for account in self.accounts.values()
+        )
+
+    @property
     def oldest_open_ns(self) -> int | None:
         """When the oldest call without a voucher was metered: the first of one of the meters."""
         firsts = (next(iter(account.calls.values()), None) for account in self.accounts.values())

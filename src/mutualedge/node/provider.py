@@ -478,6 +478,9 @@ class Provider:
             on_ledger = self._books.lease(lease)
             if on_ledger is not None and on_ledger.is_resolved:
                 self._drop(lease)
+                unpaid = lease.metered_microcredits - on_ledger.posted_microcredits
+                if unpaid > 0:
+                    self._station.note("lease.underpaid", lease=lease.lease_id, unpaid=unpaid)
 
     def _drop(self, lease: HeldLease) -> None:
         lease.is_resolved = True
