@@ -13,8 +13,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 # Seeded simulations for `make sim`; each prints its seed when it fails.
 SEEDS ?= 200
-# Kills of a storm, and what fixes whom they hit.
-KILLS ?= 1000
+# Kills of a storm (some 3 hours for 10000), and what fixes whom they hit.
+KILLS ?= 10000
 SEED ?= 1
 
 .PHONY: help install demo test check lint format types imports tidy unused dependencies docstrings docs bench sim chaos \
@@ -79,7 +79,7 @@ bench: install ## measure; results are appended to benchmarks/results
 sim: install ## SEEDS=200 seeded simulations of a whole consortium
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
-chaos: install ## KILLS=1000 SEED=1 random kills of real processes under load
+chaos: install ## KILLS=10000 SEED=1 random kills of real processes under load
 	$(BIN)/python -m tests.e2e.chaos --kills $(KILLS) --seed $(SEED)
 
 lock: install ## resolve the newest allowed versions again
