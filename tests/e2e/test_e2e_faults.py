@@ -35,8 +35,8 @@ STOLEN_S_MAX = 0.2
 DISK_BYTES = 24 << 20
 CHUNK_BYTES = 4 << 10
 
-GONE_S = 3 * (LEASE_MS + TIMING.dispute_window_ms) / 1000
-"""Every lease of before ends, its grace and its dispute window pass, and twice as much again."""
+GONE_S = 2 * (LEASE_MS + TIMING.dispute_window_ms) / 1000
+"""Every lease of before ends, its grace and its dispute window pass, and as much again."""
 
 
 @asynccontextmanager
@@ -66,6 +66,10 @@ def named_losses(founded: KeptPlant) -> dict[str, int]:
     """Return what the harbour says that it lost."""
     notes = founded.notes(HARBOUR, "lease.underpaid")
     return {str(note["lease"]): int(note["unpaid"]) for note in notes}
+
+
+def leases_of(founded: KeptPlant, event: str) -> set[str]:
+    return {str(note["lease"]) for note in founded.notes(HARBOUR, event)}
 
 
 def at_home_of(load: Load) -> int:
@@ -190,6 +194,7 @@ def test_the_hub_may_be_gone_for_longer_than_any_window(
 
     async def main() -> None:
         async with working(tmp_path / "trial", seed=3) as (founded, load):
+            lent = leases_of(founded, "lease.signed")
             with stolen(founded, HUB):
                 for name in restarted:
                     before = founded.child(name).starts
@@ -199,6 +204,9 @@ def test_the_hub_may_be_gone_for_longer_than_any_window(
                 offloaded, at_home = load.offloaded, at_home_of(load)
                 await founded.until(lambda: at_home_of(load) > at_home, PATIENCE_S)
                 assert load.offloaded == offloaded
+            await founded.until(lambda: leases_of(founded, "lease.resolved") >= lent, PATIENCE_S)
+        if not restarted:
+            assert not lent & set(named_losses(founded))
 
     asyncio.run(main())
 

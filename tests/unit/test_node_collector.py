@@ -25,6 +25,7 @@ from tests.unit.node_world import (
     CANDY,
     FORGE,
     GRACE_MS,
+    HUB,
     WINDOW_CALLS,
     WINDOW_MS,
     World,
@@ -298,6 +299,51 @@ def test_results_the_requester_has_are_paid_however_late_it_is_asked() -> None:
     assert on_ledger.status is LeaseStatus.SETTLED
     assert on_ledger.posted_microcredits == (HALF_WINDOW + 1) * CALL_MICROCREDITS
     assert world.forge.noted("lease.underpaid") == []
+
+
+def expired_world() -> World:
+    """Return a world whose hub was gone until nobody could claim any more, and is back."""
+    world = open_world()
+    for number in range(HALF_WINDOW + 1):
+        world.read(number)
+    terms = world.forge.lease.terms
+    hub = world.sides.pop(HUB)
+    world.holding = (AskVoucher, AskStatement, AskOffer)
+    end_ns = terms.ends_ns + (terms.dispute_window_ms + GRACE_MS) * NS_PER_MS
+    while world.now_ns < end_ns:
+        world.run(1_000)
+        for sender, ask in world.held:
+            world.time_out(sender, ask)
+        world.held.clear()
+    world.sides = {HUB: hub, **world.sides}
+    world.holding = (AskOffer,)
+    return world
+
+
+def test_a_lease_that_expired_while_the_hub_was_gone_is_paid_in_full() -> None:
+    """Two signatures need no timely witness: both sides keep what they hold, and sign it then."""
+    world = expired_world()
+    lease_id = world.forge.lease.lease_id
+    world.run(2 * GRACE_MS)
+    on_ledger = world.hub.hub.ledger.lease(lease_id)
+    assert on_ledger is not None
+    assert on_ledger.status is LeaseStatus.SETTLED
+    assert on_ledger.posted_microcredits == (HALF_WINDOW + 1) * CALL_MICROCREDITS
+    assert world.forge.noted("lease.underpaid") == []
+    assert not world.forge.node.snapshot().leases
+
+
+def test_an_expired_lease_is_let_go_when_nobody_signs_for_it() -> None:
+    """Its provider asks for one dispute window more, then says what it lost."""
+    world = expired_world()
+    lease = world.forge.lease
+    del world.sides[CANDY]
+    world.run(lease.terms.dispute_window_ms / 2)
+    assert not lease.is_resolved
+    world.run(lease.terms.dispute_window_ms)
+    assert lease.is_resolved
+    unpaid = {"lease": lease.lease_id, "unpaid": (HALF_WINDOW + 1) * CALL_MICROCREDITS}
+    assert world.forge.noted("lease.underpaid") == [unpaid]
 
 
 @pytest.mark.parametrize("crashes", [False, True])

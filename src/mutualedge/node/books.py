@@ -16,6 +16,7 @@ from mutualedge.ledger import (
     Close,
     Command,
     Lease,
+    LeaseStatus,
     Ledger,
     Outcome,
 )
@@ -150,6 +151,23 @@ class Books:
         """
         on_ledger = self.ledger.lease(lease.lease_id)
         return on_ledger if on_ledger is not None and on_ledger.is_of(lease.told) else None
+
+    def is_over(self, lease: HeldLease) -> bool:
+        """Tell whether nothing more can come of a lease.
+
+        One that expired, because the hub was gone for longer than it could be claimed, still posts
+        what both sign. Whoever had a session under it waits for that, one dispute window more.
+        """
+        on_ledger = self.lease(lease)
+        if on_ledger is None or not on_ledger.is_resolved:
+            return False
+        if on_ledger.status is not LeaseStatus.EXPIRED or not lease.accounts:
+            return True
+        now_ns, window_ns = self._station.now_ns, lease.terms.dispute_window_ms * NS_PER_MS
+        if lease.expired_ns is None:
+            lease.expired_ns = now_ns
+            self._station.after(window_ns, self._on_moved)
+        return now_ns >= lease.expired_ns + window_ns
 
     def outcome(self, command_id: InvocationId) -> Outcome | None:
         """Return what became of a command of ours, once our copy of the ledger shows it."""

@@ -438,7 +438,7 @@ class Borrower:
                 self._payer.check_claim(lease)
             outcome = self._books.outcome(self._opening[lease.lease_id])
             refused = on_ledger is None and outcome is not None and not outcome.is_done
-            if refused or (on_ledger is not None and on_ledger.is_resolved):
+            if refused or self._books.is_over(lease):
                 self._drop(lease)
                 if refused and outcome is not None:
                     self._station.note("lease.not_opened", code=outcome.code)

@@ -230,7 +230,7 @@ class Collector:
         if lease.statement is not None:
             # Asking twice is asking once, unless the hub refused it or we crashed in between.
             self._books.submit(Settle(statement=lease.statement))
-        elif self._station.now_ns >= lease.terms.ends_ns + grace_ns:
+        elif self._station.now_ns >= lease.terms.ends_ns + grace_ns and lease.expired_ns is None:
             self._claim(lease)
         self._station.after(grace_ns // ATTENTIONS_PER_GRACE, partial(self._settle, lease))
 

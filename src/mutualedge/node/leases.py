@@ -135,6 +135,7 @@ class HeldLease:
         unseen_calls: Paid in this life on the runner's word alone, without their results.
         is_overcharged: The provider's runner signed for an invocation that was charged before.
         is_doubted: It claims what it has not shown us, and has some time left to do so.
+        expired_ns: When this life saw that the ledger let it expire, unsigned.
     """
 
     lease_id: LeaseId
@@ -153,6 +154,7 @@ class HeldLease:
     is_overcharged: bool = False
     is_doubted: bool = False
     is_resolved: bool = False
+    expired_ns: int | None = None
 
     def __post_init__(self) -> None:
         """Work out once what the ledger must show."""

@@ -476,7 +476,7 @@ class Provider:
         """Let go of leases that the ledger resolved."""
         for lease in tuple(self.leases.values()):
             on_ledger = self._books.lease(lease)
-            if on_ledger is not None and on_ledger.is_resolved:
+            if on_ledger is not None and self._books.is_over(lease):
                 self._drop(lease)
                 unpaid = lease.metered_microcredits - on_ledger.posted_microcredits
                 if unpaid > 0:
