@@ -339,9 +339,9 @@ def test_an_expired_lease_is_let_go_when_nobody_signs_for_it() -> None:
     lease = world.forge.lease
     del world.sides[CANDY]
     world.run(lease.terms.dispute_window_ms / 2)
-    assert not lease.is_resolved
+    assert [each.lease for each in world.forge.node.snapshot().leases] == [lease.lease_id]
     world.run(lease.terms.dispute_window_ms)
-    assert lease.is_resolved
+    assert not world.forge.node.snapshot().leases
     unpaid = {"lease": lease.lease_id, "unpaid": (HALF_WINDOW + 1) * CALL_MICROCREDITS}
     assert world.forge.noted("lease.underpaid") == [unpaid]
 
