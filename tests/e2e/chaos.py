@@ -43,7 +43,7 @@ BURST_MAX = 24
 PAUSE_S_MAX = 0.4
 """Kills come in bursts, most of them while something still recovers from the kill before."""
 
-RECOVERY_S_MAX = 8.0
+RECOVERY_S_MAX = 5.0
 WORK_S_MAX = 1.0
 """Between two bursts the harbour works again, if it can within so long, for up to so long. A busy
 machine starts slowly, and kills at a fixed pace would find nothing but processes that start."""

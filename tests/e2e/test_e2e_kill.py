@@ -38,7 +38,7 @@ pytestmark = pytest.mark.e2e
 KILLS = 200
 SEED = 20
 STORM_TIMEOUT_S = 600
-"""MEASURED on an idle machine; a storm that does not end is a failure with this name."""
+"""Some 200 s on two busy processors; a storm that does not end is a failure with this name."""
 
 OFFLOADED_MIN = 20
 """A storm in which the harbour hardly worked would prove nothing."""

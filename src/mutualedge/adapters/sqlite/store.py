@@ -5,6 +5,7 @@ Write-ahead log with ``synchronous=FULL``: a commit survives loss of power once 
 """
 
 import fcntl
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,9 @@ CHECKED_BYTES_MAX = 256 << 20
 
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 """Primary result codes, the low eight bits of what SQLite says (https://www.sqlite.org/rescode.html)."""
+
+ROOM_BYTES_MIN = 64 << 10
+"""Two steps of the index beside the write-ahead log (https://www.sqlite.org/walformat.html)."""
 
 _UPSERT = "INSERT INTO row (bucket, key, value) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"  # noqa: E501
 _DELETE = "DELETE FROM row WHERE bucket = ? AND key = ?"
@@ -219,10 +223,15 @@ def _translated(path: Path, error: sqlite3.DatabaseError) -> UsageError | Corrup
     if error.sqlite_errorcode & 0xFF in DAMAGE:
         sentence = f"{path} is damaged ({error}); stop, and restore it from its backup."
         return CorruptState("store.file.damaged", sentence)
-    if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL:
+    if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL or _has_no_room(path):
         return disk_full(path)
     sentence = f"{path} cannot be used ({error}); check disk space and permissions."
     return UsageError("store.file.unusable", sentence)
+
+
+def _has_no_room(path: Path) -> bool:
+    """Tell whether the disk is why: a side file that cannot grow is an I/O error to SQLite."""
+    return path.parent.is_dir() and shutil.disk_usage(path.parent).free < ROOM_BYTES_MIN
 
 
 def store_problem(path: Path) -> str:
