@@ -122,7 +122,7 @@ class Storm:
     def _kill_one(self) -> None:
         alive = list(self.founded.alive())
         roles = sorted({role for role, _ in alive} - {SUPERVISOR})
-        if alive and self.chance.random() < SUPERVISOR_SHARE:
+        if roles and self.chance.random() < SUPERVISOR_SHARE:
             roles = [SUPERVISOR]
         if roles:
             role = self.chance.choice(roles)
