@@ -199,7 +199,9 @@ def test_an_enterprise_joins_works_and_leaves(
             await plant.wait_note(HARBOUR, "session.opened", timeout_s=PATIENCE_S)
             await site.called_away()
             await plant.wait_note(HARBOUR, "lease.resolved", timeout_s=PATIENCE_S)
-            assert await site.refused(HARBOUR, "leave", plant.own(HARBOUR)) == "store.file.in-use"
+            assert await site.refused(HARBOUR, "leave", plant.own(HARBOUR)) == (
+                "membership.node.running"
+            )
             await plant.stop(HARBOUR)
             assert "has left" in await site.done(HARBOUR, "leave", plant.own(HARBOUR))
             last = await plant.wait_note(BAKERY, "trust.adopted", beyond=1, timeout_s=PATIENCE_S)
@@ -237,6 +239,10 @@ def test_joining_goes_on_after_a_kill(tmp_path: Path) -> None:
             await site.start(HARBOUR)
             code = await site.refused(HARBOUR, "join", site.plant.folder, invitation)
             assert code == "membership.folder.used"
+            elsewhere = tmp_path / "elsewhere"
+            code = await site.refused(HARBOUR, "join", elsewhere, invitation)
+            assert code == "membership.newcomer.member"
+            assert not [path for path in elsewhere.rglob("*") if path.is_file()]
             await site.plant.stop(HARBOUR)
             (own / PROCESS_FILE).unlink()  # as if killed once its ledger was written
             shutil.copy(kept, own / JOINING_FILE)
@@ -289,6 +295,9 @@ def test_what_cannot_join_is_told_why(tmp_path: Path) -> None:
             assert await site.refused(BAKERY, "invite", own, BAKERY) == (
                 "membership.office.refused"
             )
+            file = folder / "shifts.txt"
+            file.write_text("the shift plan")
+            assert await site.refused(HARBOUR, "init", file, "steel") == "membership.folder.used"
             await site.plant.stop(HUB)
             assert await site.refused(HARBOUR, "join", folder, invitation) == "tls.server.silent"
 

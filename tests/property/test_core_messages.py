@@ -35,6 +35,7 @@ from mutualedge.protocol import (
     parse_request,
     parse_sealed,
 )
+from mutualedge.protocol.enrolment import RELEASE_PATTERN
 from mutualedge.signing import Envelope, canonical_bytes, parse_canonical
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ SAMPLE_BYTES_MAX = 80
 PATTERNS = {
     DIGEST_PATTERN: st.binary(min_size=32, max_size=32).map(bytes.hex),
     INVOCATION_PATTERN: st.binary(min_size=16, max_size=16).map(bytes.hex),
+    RELEASE_PATTERN: st.sampled_from(("0.1.0", "1.0.dev7+g1a2b3c4", "9" * 64)),
     NAME_PATTERN: st.sampled_from(("a", "candy", "forge-2", "x" * 32)),
 }
 

@@ -138,9 +138,13 @@ def _say_result(view: ConsortiumView) -> int:
         for concern in concerns(process):
             tell(concern)
     if all(map(_answers, view.processes)) and view.is_well:
-        tell(f"Everything runs in {view.folder}. Next: mutualedge status")
+        tell(f"Everything runs in {view.folder}")
+        tell(f"Next: mutualedge status {view.folder}")
         return EXIT_WELL
-    tell("Not everything runs; 'mutualedge status' and 'mutualedge logs' say more.")
+    tell(
+        f"Not everything runs; 'mutualedge status {view.folder}' and 'mutualedge logs "
+        f"{view.folder}' say more."
+    )
     return EXIT_NOT_WELL
 
 

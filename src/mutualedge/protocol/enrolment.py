@@ -30,7 +30,8 @@ Activation = Annotated[str, msgspec.Meta(max_length=16_384)]
 Activations = Annotated[
     dict[EnterpriseName, Activation], msgspec.Meta(max_length=APPROVERS_MAX + 1)
 ]
-Release = Annotated[str, msgspec.Meta(pattern=r"^[ -~]{1,64}\Z")]
+RELEASE_PATTERN = r"^[ -~]{1,64}\Z"
+Release = Annotated[str, msgspec.Meta(pattern=RELEASE_PATTERN)]
 Approvers = Annotated[tuple[EnterpriseName, ...], msgspec.Meta(max_length=APPROVERS_MAX)]
 
 

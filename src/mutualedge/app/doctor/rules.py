@@ -266,16 +266,18 @@ def judge_process(process: ProcessFact) -> Finding:
     match process.state:
         case ProcessState.RUNNING:
             if process.concerns:
-                return _warning(check, f"It runs; {concerns}.", "See 'mutualedge status'.")
+                return _warning(check, f"It runs; {concerns}.", "See 'mutualedge status FOLDER'.")
             return _ok(check, "It runs.")
         case ProcessState.STARTING:
             return _warning(check, "It is starting.", "Ask again in some seconds.")
         case ProcessState.STOPPED:
             told = concerns or "It was stopped"
-            return _warning(check, f"{told}.", "Start it: mutualedge up.")
+            return _warning(check, f"{told}.", "Start it: mutualedge up FOLDER.")
         case ProcessState.STALE:
             meaning = f"It hangs: it runs and says nothing. {concerns}".strip()
             return _problem(check, meaning, "See its errors.txt; kill it, and it is started again.")
         case ProcessState.KILLED:
             meaning = f"It ended without saying so. {concerns}".strip()
-            return _problem(check, meaning, "Start it: mutualedge up; then mutualedge logs.")
+            return _problem(
+                check, meaning, "Start it: mutualedge up FOLDER; then mutualedge logs FOLDER."
+            )

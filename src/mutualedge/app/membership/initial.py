@@ -15,8 +15,8 @@ def found_alone(folder: Path, enterprise: str, consortium: str, place: Place) ->
         UsageError: A name or a port is none, or the folder is not empty.
     """
     name = parse_enterprise(enterprise)
-    if folder.exists() and any(folder.iterdir()):
-        sentence = f"{folder} is not empty; name a new folder, so that nothing is overwritten."
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        sentence = f"{folder} is no empty folder; name a new one, so that nothing is overwritten."
         raise UsageError("membership.folder.used", sentence)
     founding = Founding(
         consortium=parse_enterprise(consortium),

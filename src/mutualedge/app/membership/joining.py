@@ -149,13 +149,27 @@ async def _apply(joining: _Joining) -> tuple[Consortium, Consortium]:
         sentence = "The hub shows another founding trust file than the invitation names; beware."
         raise PeerError("membership.founding.other", sentence)
     current = parse_trust(shown.trust)
+    _verify_new(joining, current)
     names = ", ".join(each.enterprise for each in current.members)
     joining.say(f"'{invitation.consortium}' at {invitation.host} answers; members: {names}.")
     application = _application(joining.secrets, current)
-    await joining.desk.ask(Apply(secret=secret, application=application), Progress)
+    await joining.desk.ask_patiently(Apply(secret=secret, application=application), Progress)
     mark = fingerprint(joining.secrets.card())
     joining.say(f"Applied as '{invitation.enterprise}'. Fingerprint: {mark}")
     return founding, current
+
+
+def _verify_new(joining: _Joining, current: Consortium) -> None:
+    """Return if no other keys are a member under our name.
+
+    Raises:
+        UsageError: Some are; ours are of no use and are dropped.
+    """
+    name, card = joining.secrets.name, joining.secrets.card()
+    if current.signed_cards.get(name, card) != card:
+        (joining.own / JOINING_FILE).unlink()
+        sentence = f"'{name}' is a member already, with other keys; ask to be invited as another."
+        raise UsageError("membership.newcomer.member", sentence)
 
 
 def _application(secrets: EnterpriseSecrets, current: Consortium) -> Envelope:

@@ -25,7 +25,7 @@ from mutualedge.app.node_process import run_node
 from mutualedge.app.options import SETTINGS_FILE, write_settings
 from mutualedge.app.processes import EVENTS_FILE, cause_of
 from mutualedge.consortium.rows import LEDGER_BUCKET, block_write, state_writes
-from mutualedge.errors import RefusedByPeer, Unreachable
+from mutualedge.errors import RefusedByPeer, ResourceMissing, Unreachable, UsageError
 from mutualedge.identity import verify_trust, without_member
 from mutualedge.ledger import Ledger
 from mutualedge.market import Agreement
@@ -99,8 +99,8 @@ async def _settle_and_go(member: MemberSite, say: Say, wait_s: float) -> None:
     """Run the node until nothing is open and the ledger has let it go."""
     own, command = member.own, None
     trust = sign_record(without_member(member.consortium, member.name), enterprise_key_of(member))
-    with SqliteStore(own / STORE_FILE):
-        _quieten(member)
+    _verify_stopped(own)
+    _quieten(member)
     say("From now on this node neither lends nor borrows; what is open is settled first.")
     with (own / EVENTS_FILE).open("ab") as events:
         async with asyncio.TaskGroup() as running:
@@ -112,6 +112,19 @@ async def _settle_and_go(member: MemberSite, say: Say, wait_s: float) -> None:
     ledger = ledger_of(own, member.told)
     if ledger.consortium.has(member.name):
         verify_done(None if command is None else ledger.outcome(member.name, command))
+
+
+def _verify_stopped(own: Path) -> None:
+    """Return if no process has the node's store open.
+
+    Raises:
+        UsageError: One has.
+    """
+    try:
+        SqliteStore(own / STORE_FILE).close()
+    except ResourceMissing as error:
+        sentence = f"The node of {own} still runs; stop it first: mutualedge down {own.parent}"
+        raise UsageError("membership.node.running", sentence) from error
 
 
 def _quieten(member: MemberSite) -> None:
