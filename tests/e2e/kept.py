@@ -5,13 +5,14 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from mutualedge.adapters.linux import is_locked
 from mutualedge.app.devices import DeviceClient, connect_device
-from mutualedge.app.founding import HUB, _free_port, found_consortium
+from mutualedge.app.founding import HUB, found_consortium
 from mutualedge.app.queries import (
     SUPERVISOR_LOCK,
     Child,
@@ -112,12 +113,8 @@ def role_of(command: str) -> str:
 @asynccontextmanager
 async def kept_plant(folder: Path, *, lease_ms: int) -> AsyncIterator[KeptPlant]:
     """Found a consortium to be brought up; whatever still runs at the end is killed."""
-    found_consortium(founding(lease_ms), folder)
+    found_consortium(replace(founding(lease_ms), are_ports_fixed=True), folder)
     founded = KeptPlant(folder)
-    for name in (BAKERY, HARBOUR):
-        options = founded.options(name)
-        network = msgspec.structs.replace(options.network, client_port=_free_port())
-        founded.choose(name, msgspec.structs.replace(options, network=network))
     try:
         yield founded
     finally:

@@ -23,7 +23,7 @@ def expire(founded: Plant, name: EnterpriseId) -> None:
     """Give a member the certificate that it would have had if it had not renewed it."""
     hub, own = read_process_file(founded.own(HUB), HubFile), founded.own(name)
     told = read_process_file(own, NodeFile)
-    root_pem, key_pem = hub.tls.root_pem.encode(), hub.authority_key_pem.encode()
+    root_pem, key_pem = hub.root_pem.encode(), hub.authority_key_pem.encode()
     authority = Authority(certificate_pem=root_pem, private_key_pem=key_pem)
     certificate = issue_certificate(
         authority,

@@ -90,6 +90,11 @@ def test_what_is_written_reads_the_same() -> None:
         (("weather.rain=3",), "app.settings.unknown", "network, timing, lending, borrowing"),
         (("timing",), "app.settings.malformed", "write SECTION.NAME=VALUE"),
         (("timing.follow_every_ms=soon",), "app.settings.malformed", "--set: Expected `int`"),
+        (
+            ("borrowing.lease_ms=10000", "borrowing.renew_before_ms=10000"),
+            "app.settings.malformed",
+            "renew_before_ms (10000) must be less than lease_ms",
+        ),
         (("timing.window_calls=0",), "app.settings.malformed", "$.timing.window_calls"),
         (("borrowing.providers=harbour",), "app.settings.malformed", "borrowing.providers"),
     ],

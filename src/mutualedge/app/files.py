@@ -51,6 +51,8 @@ class HubFile(
         doors: Leaves given at the founding; those of who joined later stand in the store.
         authority_key_pem: Signs the members' certificates.
         test_root_seed: Makes the members' simulated machines.
+        tls_key_pem: Its own key on links; each start certifies it anew.
+        root_pem: Certificate of the authority.
     """
 
     trust: Envelope
@@ -61,7 +63,8 @@ class HubFile(
     doors: tuple[DoorOpened, ...]
     authority_key_pem: str
     test_root_seed: Bytes32
-    tls: TlsText
+    tls_key_pem: str
+    root_pem: str
 
 
 class NodeFile(

@@ -1,6 +1,7 @@
 """Founds a consortium: keys, cards, trust file, certificates, bus accounts, on one machine."""
 
 import os
+import shutil
 import socket
 import time
 from collections.abc import Sequence
@@ -15,12 +16,11 @@ from mutualedge.app.files import (
     DoorOpened,
     HubFile,
     NodeFile,
-    TlsText,
     enterprise_folder,
     write_process_file,
 )
 from mutualedge.app.measurement import runner_measurement
-from mutualedge.app.office import Office, hosts_of
+from mutualedge.app.office import Office
 from mutualedge.app.options import (
     BorrowingSettings,
     HubNetwork,
@@ -31,12 +31,12 @@ from mutualedge.app.options import (
     TimingSettings,
     write_settings,
 )
+from mutualedge.errors import UsageError
 from mutualedge.identity import (
     HUB,
     TrustFile,
     create_authority,
     generate_private_key,
-    public_key_of,
     verify_trust,
 )
 from mutualedge.model import ZERO_DIGEST, AssuranceLevel, EnterpriseId
@@ -124,11 +124,6 @@ class _Founder:
         )
 
     def hub_file(self, trust: Envelope) -> HubFile:
-        private_key = generate_private_key(self.entropy)
-        public_key = public_key_of(private_key).decode()
-        certificate = self.office.certificate(
-            HUB, "hub", public_key, self.now_ns, hosts_of(self.founding.place.host)
-        )
         return HubFile(
             trust=trust,
             writer_seed=self.writer,
@@ -138,11 +133,8 @@ class _Founder:
             doors=self.doors(),
             authority_key_pem=self.authority.private_key_pem.decode(),
             test_root_seed=self.root.seed,
-            tls=TlsText(
-                certificate_pem=certificate,
-                private_key_pem=private_key.decode(),
-                root_pem=self.authority.certificate_pem.decode(),
-            ),
+            tls_key_pem=generate_private_key(self.entropy).decode(),
+            root_pem=self.authority.certificate_pem.decode(),
         )
 
     def node_file(self, name: EnterpriseId, trust: Envelope) -> NodeFile:
@@ -168,15 +160,31 @@ class _Founder:
 
 
 def found_consortium(founding: Founding, folder: Path) -> Envelope:
-    """Write every process's folder and the trust file; return the trust file.
+    """Write every process's folder and the trust file, all of it or nothing; return the trust file.
 
     On one machine one program holds all secrets for a moment; that is what makes it a rehearsal.
     A consortium founded by one enterprise, which others join, has no such moment.
+
+    Raises:
+        UsageError: Something else is in the folder, or it cannot be made.
     """
-    founder = _Founder(founding)
-    trust = founder.trust()
+    unfinished = folder.with_name(f".{folder.name}.founding.{os.getpid()}")
+    try:
+        unfinished.mkdir(mode=0o700, parents=True)
+        trust = _write_all(_Founder(founding), unfinished)
+        _make_durable(unfinished)
+        unfinished.replace(folder)
+        _sync(folder.parent)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        sentence = f"{folder} cannot hold a new consortium ({error.strerror}); name another folder."
+        raise UsageError("app.consortium.unfounded", sentence) from error
+    return trust
+
+
+def _write_all(founder: _Founder, folder: Path) -> Envelope:
+    founding, trust = founder.founding, founder.trust()
     verify_trust(trust)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / TRUST_FILE).write_bytes(canonical_bytes(trust))
     place = _settled(founding.place)
     network = HubNetwork(
@@ -190,6 +198,20 @@ def found_consortium(founding: Founding, folder: Path) -> Envelope:
         write_settings(own, founder.node_options(name, place, port))
         write_offline_key(own, secrets)
     return trust
+
+
+def _make_durable(folder: Path) -> None:
+    """Have everything on the disk before anybody relies on it: keys are made once."""
+    for path in (*folder.rglob("*"), folder):
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def write_offline_key(own: Path, secrets: EnterpriseSecrets) -> None:
@@ -227,11 +249,3 @@ def free_ports(host: str, wanted: Sequence[int]) -> list[int]:
 def _write_secret(path: Path, content: bytes) -> None:
     path.touch(mode=SECRET_MODE)
     path.write_bytes(content)
-
-
-def _free_port() -> int:
-    """Return a port that was free a moment ago; the server says clearly if it no longer is."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

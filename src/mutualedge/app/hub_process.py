@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +31,7 @@ from mutualedge.app.accounts import (
 )
 from mutualedge.app.bus import NatsBus, serve_partners
 from mutualedge.app.driver import Driver
-from mutualedge.app.files import HubFile, TlsText, read_process_file
+from mutualedge.app.files import HubFile, read_process_file
 from mutualedge.app.office import Office, hosts_of
 from mutualedge.app.options import HubOptions
 from mutualedge.app.processes import (
@@ -41,7 +41,6 @@ from mutualedge.app.processes import (
     own_binary,
     restoring,
     settle_memory,
-    tls_files,
     until_restarting,
     watch_bus,
     while_up,
@@ -119,7 +118,7 @@ def _office_of(told: HubFile) -> Office:
         name=trust.consortium, seed=told.test_root_seed, certificate=trust.attestation_root
     )
     authority = Authority(
-        certificate_pem=told.tls.root_pem.encode(), private_key_pem=told.authority_key_pem.encode()
+        certificate_pem=told.root_pem.encode(), private_key_pem=told.authority_key_pem.encode()
     )
     return Office(authority, root)
 
@@ -140,10 +139,17 @@ def _hub(told: HubFile, store: SqliteStore) -> Hub:
     )
 
 
-def doors(told: HubFile, store: SqliteStore) -> dict[tuple[EnterpriseId, EnterpriseId], str]:
-    """Return the members' leaves to be called: of the founding, of who joined, of who renewed."""
+def doors(
+    told: HubFile, kept: Iterable[tuple[str, bytes]]
+) -> dict[tuple[EnterpriseId, EnterpriseId], str]:
+    """Return the members' leaves to be called: of the founding, and those kept since.
+
+    Args:
+        told: The hub's file.
+        kept: Rows of ``ACTIVATION_BUCKET``: of who joined, of who renewed.
+    """
     given = {(each.exporter, each.importer): each.activation for each in told.doors}
-    for key, token in store.scan(ACTIVATION_BUCKET):
+    for key, token in kept:
         exporter, _, importer = key.partition("/")
         given[EnterpriseId(exporter), EnterpriseId(importer)] = token.decode()
     return given
@@ -158,7 +164,7 @@ def _open_doors(
         (HUB, each.enterprise): open_door(account, each.account, now_ns)
         for each in consortium.members
     }
-    return own | valid_doors(doors(told, store), consortium, now_ns)
+    return own | valid_doors(doors(told, store.scan(ACTIVATION_BUCKET)), consortium, now_ns)
 
 
 def _office(folder: Path, options: HubOptions, driver: Driver) -> AbstractAsyncContextManager[int]:
@@ -193,18 +199,18 @@ def _hub_server(
 
 def _fresh_tls(told: HubFile, options: HubOptions, now_ns: int) -> TlsFiles:
     """Return the hub's certificate made anew: at each start it is good for as long as any."""
-    private_key = told.tls.private_key_pem
+    private_key = told.tls_key_pem.encode()
     certificate = _office_of(told).certificate(
         HUB,
         "hub",
-        public_key_of(private_key.encode()).decode(),
+        public_key_of(private_key).decode(),
         now_ns,
         hosts_of(options.network.leaf_host),
     )
-    return tls_files(
-        TlsText(
-            certificate_pem=certificate, private_key_pem=private_key, root_pem=told.tls.root_pem
-        )
+    return TlsFiles(
+        certificate_pem=certificate.encode(),
+        private_key_pem=private_key,
+        root_pem=told.root_pem.encode(),
     )
 
 

@@ -60,6 +60,12 @@ class BorrowingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     renew_before_ms: DurationMs = Milliseconds(0)
     price_max_microcredits: Amount = Microcredits(100)
 
+    def __post_init__(self) -> None:
+        """Refuse what would have the node sign one lease after the other without end."""
+        if self.renew_before_ms >= self.lease_ms:
+            message = f"renew_before_ms ({self.renew_before_ms}) must be less than lease_ms"
+            raise ValueError(message)
+
 
 class NodeNetwork(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a node's NATS server listens and links to.

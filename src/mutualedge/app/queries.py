@@ -10,8 +10,8 @@ from mutualedge.adapters.linux import is_locked, start_ticks
 from mutualedge.app.files import PROCESS_FILE, STORE_FILE
 from mutualedge.app.status import STATUS_FILE, Kind, ProcessStatus, read_status
 from mutualedge.errors import CorruptState, UsageError
+from mutualedge.identity import HUB
 from mutualedge.model import NS_PER_MS, UNREADABLE, InstantText
-from mutualedge.node import HUB
 
 SUPERVISOR_LOCK = "supervisor.lock"
 SUPERVISOR_FILE = "supervisor.json"

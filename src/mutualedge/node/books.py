@@ -7,6 +7,7 @@ import msgspec
 
 from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET, block_row_key
 from mutualedge.errors import PeerError, RefusedByPolicy
+from mutualedge.identity import HUB
 from mutualedge.ledger import (
     BLOCK_SKEW_NS_MAX,
     CLOCK_ADVICE,
@@ -22,7 +23,7 @@ from mutualedge.ledger import (
 )
 from mutualedge.model import NS_PER_MS, NS_PER_S, InvocationId
 from mutualedge.node.leases import HeldLease
-from mutualedge.node.station import HUB, OnReply, Station
+from mutualedge.node.station import OnReply, Station
 from mutualedge.protocol import (
     AskBlocks,
     Blocks,

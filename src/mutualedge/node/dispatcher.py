@@ -170,24 +170,31 @@ class Dispatcher:
         """Return when a job of this promise would start to count, were it to arrive now."""
         return self._processor.earliest_release_ns(key, self._station.now_ns)
 
+    def _obstacle(self, now_ns: int, remaining_ns: int, budget_ns: int) -> tuple[str, str] | None:
+        """Return why no job of the enterprise's own begins now, before its time is looked at."""
+        if not self.is_ready:
+            sentence = "The runner does not run yet, or again; its node goes on starting it."
+            return "node.runner.absent", sentence
+        if self._making_room:
+            sentence = "A promise to a partner is about to begin and needs the processor first."
+            return "admission.job.promised-first", sentence
+        if self._errands and now_ns - self._errands[0].since_ns > ERRAND_PATIENCE_NS:
+            sentence = "Handshakes and batches of partners have waited long; they go first now."
+            return "admission.job.errand-first", sentence
+        if remaining_ns < budget_ns:
+            return "admission.job.too-late", "Less time remains than the function may need."
+        return None
+
     def admit(
         self, order: Execute | ExecuteLocal, *, deadline_ns: int, on_answer: OnAnswer
     ) -> NotAdmitted | None:
         """Accept one job of the enterprise's own, or say why it would miss a deadline."""
         key = str(order.job)
         now_ns, budget_ns = self._station.now_ns, self._station.settings.job_budget_ns
-        if not self.is_ready:
-            sentence = "The runner does not run yet, or again; its node goes on starting it."
-            return _not_admitted("node.runner.absent", sentence, deadline_ns, budget_ns)
-        if self._making_room:
-            sentence = "A promise to a partner is about to begin and needs the processor first."
-            return _not_admitted("admission.job.promised-first", sentence, deadline_ns, budget_ns)
-        if self._errands and now_ns - self._errands[0].since_ns > ERRAND_PATIENCE_NS:
-            sentence = "Handshakes and batches of partners have waited long; they go first now."
-            return _not_admitted("admission.job.errand-first", sentence, deadline_ns, budget_ns)
-        if deadline_ns - now_ns < budget_ns:
-            sentence = "Less time remains than the function may need."
-            return _not_admitted("admission.job.too-late", sentence, deadline_ns, budget_ns)
+        obstacle = self._obstacle(now_ns, deadline_ns - now_ns, budget_ns)
+        if obstacle is not None:
+            code, sentence = obstacle
+            return NotAdmitted(code=code, sentence=sentence, at_ns=deadline_ns, demand_ns=budget_ns)
         job = Job(key=key, budget_ns=budget_ns, deadline_ns=deadline_ns, release_ns=now_ns)
         verdict = self._processor.admit(job, now_ns)
         if isinstance(verdict, NotAdmitted):
@@ -258,7 +265,3 @@ class Dispatcher:
         running = None if self.running is None else self.running.job.key
         at = None if self._current is None else self._current.key
         assert running == at, "the processor runs what the runner is at"
-
-
-def _not_admitted(code: str, sentence: str, at_ns: int, demand_ns: int) -> NotAdmitted:
-    return NotAdmitted(code=code, sentence=sentence, at_ns=at_ns, demand_ns=demand_ns)

@@ -6,8 +6,9 @@ import msgspec
 
 from mutualedge.consortium.witness import WITNESS_BUCKET, WitnessDesk
 from mutualedge.errors import CorruptState
+from mutualedge.identity import HUB
 from mutualedge.model import NS_PER_MS, NS_PER_S, Bytes32, EnterpriseId, Instant, format_instant
-from mutualedge.node.station import HUB, Station
+from mutualedge.node.station import Station
 from mutualedge.node.views import CheckpointView, CosignatureView
 from mutualedge.protocol import (
     AddCheckpoint,

@@ -20,9 +20,6 @@ from mutualedge.protocol.effects import (
 )
 from mutualedge.signing import Entropy, SigningKey
 
-HUB = EnterpriseId("hub")
-"""Address of the consortium hub on the bus."""
-
 WAITING_MAX = 4096
 """Requests of ours that may be unanswered at once; more means the bus is not answering at all."""
 

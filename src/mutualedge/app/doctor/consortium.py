@@ -35,6 +35,7 @@ from mutualedge.app.options import HubNetwork, HubOptions, NodeNetwork, NodeOpti
 from mutualedge.app.queries import ProcessState, ProcessView
 from mutualedge.app.settings import read_options
 from mutualedge.app.status_text import concerns
+from mutualedge.consortium.enrolment import ACTIVATION_BUCKET
 from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET
 from mutualedge.errors import MutualEdgeError
 from mutualedge.identity import Consortium, verify_trust
@@ -126,8 +127,9 @@ def expiries(own: Path, told: Told) -> Iterator[Expiry]:
     if isinstance(told, NodeFile):
         yield from node_expiries(told)
         return
-    with _store(own) as store:
-        tokens = doors(told, store)
+    members = _current(own, verify_trust(told.trust)).accounts.keys()
+    given = doors(told, _rows(own, ACTIVATION_BUCKET))
+    tokens = {way: token for way, token in given.items() if members >= {*way}}
     for exporter in sorted({each for each, _ in tokens}):
         ends = [token_ends_ns(token) for (each, _), token in tokens.items() if each == exporter]
         dated = [ends_ns for ends_ns in ends if ends_ns is not None]
@@ -137,8 +139,12 @@ def expiries(own: Path, told: Told) -> Iterator[Expiry]:
             yield Expiry(of=exporter, what=what, then=then, ends_ns=min(dated))
 
 
-def _store(own: Path) -> SqliteStore:
-    return SqliteStore(own / STORE_FILE, read_only=True)
+def _rows(own: Path, bucket: str) -> list[tuple[str, bytes]]:
+    """Return what a process keeps in a bucket: nothing before its first start."""
+    if not (own / STORE_FILE).exists():
+        return []
+    with SqliteStore(own / STORE_FILE, read_only=True) as store:
+        return list(store.scan(bucket))
 
 
 def trust_of(name: str, own: Path, founding: Envelope) -> Trust:
@@ -154,10 +160,7 @@ def trust_of(name: str, own: Path, founding: Envelope) -> Trust:
 
 
 def _current(own: Path, founding: Consortium) -> Consortium:
-    if not (own / STORE_FILE).exists():
-        return founding
-    with _store(own) as store:
-        return Ledger(founding, store.scan(LEDGER_BUCKET)).consortium
+    return Ledger(founding, _rows(own, LEDGER_BUCKET)).consortium
 
 
 def _trust(name: str, version: int, problem: str, accepted: tuple[Digest, ...]) -> Trust:

@@ -11,6 +11,7 @@ from mutualedge.app.accounts import account_key, open_door
 from mutualedge.app.measurement import runner_measurement
 from mutualedge.app.membership.invitation import Invitation, invitation_text
 from mutualedge.app.membership.joining import fingerprint
+from mutualedge.app.membership.orders import list_order
 from mutualedge.app.membership.site import (
     MemberSite,
     Say,
@@ -38,7 +39,6 @@ from mutualedge.protocol import (
     AskApplications,
     Invite,
     InviteOrder,
-    ListOrder,
     ReleaseAccepted,
     ReleaseWaiting,
 )
@@ -184,8 +184,7 @@ def _order(member: MemberSite, change: Change, trust: TrustFile) -> Envelope:
 
 
 async def _applications(member: MemberSite) -> Applications:
-    order = ListOrder(enterprise=member.name, at=format_instant(time.time_ns()))
-    signed = sign_record(order, member.settlement_key)
+    signed = list_order(member.name, member.told.settlement_seed)
     return await member.desk.ask(AskApplications(order=signed), Applications)
 
 

@@ -22,6 +22,7 @@ from mutualedge.app.founding import LOOPBACK, free_ports, write_offline_key
 from mutualedge.app.measurement import runner_measurement
 from mutualedge.app.membership.desk import Desk
 from mutualedge.app.membership.invitation import Invitation, parse_invitation
+from mutualedge.app.membership.orders import list_order, renew_order
 from mutualedge.app.options import (
     BorrowingSettings,
     LendingSettings,
@@ -33,7 +34,7 @@ from mutualedge.consortium.rows import LEDGER_BUCKET, replayed_rows
 from mutualedge.errors import PeerError, Unreachable, UsageError
 from mutualedge.identity import Consortium, parse_trust, verify_trust
 from mutualedge.ledger import Ledger
-from mutualedge.model import EnterpriseId, format_instant
+from mutualedge.model import EnterpriseId
 from mutualedge.protocol import (
     Application,
     Apply,
@@ -43,11 +44,9 @@ from mutualedge.protocol import (
     Blocks,
     ConsortiumShown,
     Credentials,
-    ListOrder,
     Progress,
     Renew,
     Renewed,
-    RenewOrder,
     SignedBlock,
 )
 from mutualedge.signing import Entropy, Envelope, SigningKey, sign_record
@@ -224,9 +223,7 @@ async def _history(joining: _Joining) -> list[SignedBlock]:
     """Return every block there is."""
     blocks: list[SignedBlock] = []
     while True:
-        now = format_instant(time.time_ns())
-        order = ListOrder(enterprise=joining.secrets.name, at=now)
-        signed = sign_record(order, SigningKey(joining.secrets.settlement))
+        signed = list_order(joining.secrets.name, joining.secrets.settlement)
         question = AskLedger(order=signed, from_height=len(blocks) + 1)
         some = await joining.desk.ask_patiently(question, Blocks)
         blocks += some.blocks
@@ -236,20 +233,9 @@ async def _history(joining: _Joining) -> list[SignedBlock]:
 
 async def _credentials(joining: _Joining, consortium: Consortium, met: Consortium) -> Credentials:
     """Return our credentials, and open our door to who joined after we applied."""
-    secrets, now_ns = joining.secrets, time.time_ns()
-    account = account_key(secrets.account)
-    order = RenewOrder(
-        enterprise=secrets.name,
-        measurement=runner_measurement(),
-        tls_public_key_pem=secrets.tls_public_key_pem,
-        activations={
-            name: open_door(account, other, now_ns)
-            for name, other in consortium.accounts.items()
-            if name not in {secrets.name, *met.accounts}
-        },
-        at=format_instant(now_ns),
-    )
-    signed = sign_record(order, SigningKey(secrets.settlement))
+    secrets = joining.secrets
+    seeds, key = (secrets.settlement, secrets.account), secrets.tls_public_key_pem
+    signed = renew_order(secrets.name, seeds, key, consortium, met.accounts)
     renewed = await joining.desk.ask_patiently(Renew(order=signed), Renewed)
     return renewed.credentials
 

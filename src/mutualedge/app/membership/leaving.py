@@ -10,6 +10,7 @@ import msgspec
 
 from mutualedge.adapters.sqlite import SqliteStore
 from mutualedge.app.files import STORE_FILE
+from mutualedge.app.membership.orders import list_order
 from mutualedge.app.membership.site import (
     OUTCOME_TIMEOUT_S,
     POLL_S,
@@ -29,14 +30,13 @@ from mutualedge.errors import RefusedByPeer, ResourceMissing, Unreachable, Usage
 from mutualedge.identity import verify_trust, without_member
 from mutualedge.ledger import Ledger
 from mutualedge.market import Agreement
-from mutualedge.model import InvocationId, format_instant
+from mutualedge.model import InvocationId
 from mutualedge.node.books import OUTBOX_BUCKET, final_height
 from mutualedge.node.leases import BORROWED, LENT, LeaseRow
 from mutualedge.protocol import (
     Accepted,
     AskLedger,
     Blocks,
-    ListOrder,
     SignedBlock,
     SubmitCountersignatures,
 )
@@ -195,8 +195,7 @@ async def _read_further(member: MemberSite) -> bool:
     """Take what is new since the last final block; tell whether all of it is final."""
     with SqliteStore(member.own / STORE_FILE) as store:
         ledger = Ledger(verify_trust(member.told.trust), store.scan(LEDGER_BUCKET))
-        order = ListOrder(enterprise=member.name, at=format_instant(time.time_ns()))
-        signed = sign_record(order, member.settlement_key)
+        signed = list_order(member.name, member.told.settlement_seed)
         question = AskLedger(order=signed, from_height=final_height(ledger, store) + 1)
         some = await member.desk.ask_patiently(question, Blocks)
         taken = tuple(_take(member, ledger, store, each) for each in some.blocks)

@@ -1,18 +1,14 @@
 """How a member renews what expires: its certificate, its evidence, its leave to be called."""
 
-import time
 from pathlib import Path
 
 import msgspec
 
-from mutualedge.app.accounts import account_key, open_door
 from mutualedge.app.files import TlsText, write_process_file
-from mutualedge.app.measurement import runner_measurement
+from mutualedge.app.membership.orders import renew_order
 from mutualedge.app.membership.site import MemberSite, member_site
 from mutualedge.identity import public_key_of
-from mutualedge.model import format_instant
-from mutualedge.protocol import Credentials, Renew, Renewed, RenewOrder
-from mutualedge.signing import sign_record
+from mutualedge.protocol import Credentials, Renew, Renewed
 
 
 async def renew_credentials(own: Path) -> None:
@@ -23,25 +19,11 @@ async def renew_credentials(own: Path) -> None:
         MutualEdgeError: The office refuses or cannot be reached.
     """
     member = member_site(own)
-    order = sign_record(_order(member), member.settlement_key)
+    seeds = (member.told.settlement_seed, member.told.account_seed)
+    key = public_key_of(member.told.tls.private_key_pem.encode()).decode()
+    order = renew_order(member.name, seeds, key, member.consortium)
     renewed = await member.desk.ask_patiently(Renew(order=order), Renewed)
     _write(member, renewed.credentials)
-
-
-def _order(member: MemberSite) -> RenewOrder:
-    now_ns, account = time.time_ns(), account_key(member.told.account_seed)
-    accounts = member.consortium.accounts
-    return RenewOrder(
-        enterprise=member.name,
-        measurement=runner_measurement(),
-        tls_public_key_pem=public_key_of(member.told.tls.private_key_pem.encode()).decode(),
-        activations={
-            name: open_door(account, other, now_ns)
-            for name, other in accounts.items()
-            if name != member.name
-        },
-        at=format_instant(now_ns),
-    )
 
 
 def _write(member: MemberSite, granted: Credentials) -> None:
