@@ -1,7 +1,6 @@
 """Founds a consortium: keys, cards, trust file, certificates, bus accounts, on one machine."""
 
 import os
-import shutil
 import socket
 import time
 from collections.abc import Sequence
@@ -31,7 +30,6 @@ from mutualedge.app.options import (
     TimingSettings,
     write_settings,
 )
-from mutualedge.errors import UsageError
 from mutualedge.identity import (
     HUB,
     TrustFile,
@@ -160,31 +158,15 @@ class _Founder:
 
 
 def found_consortium(founding: Founding, folder: Path) -> Envelope:
-    """Write every process's folder and the trust file, all of it or nothing; return the trust file.
+    """Write every process's folder and the trust file; return the trust file.
 
     On one machine one program holds all secrets for a moment; that is what makes it a rehearsal.
     A consortium founded by one enterprise, which others join, has no such moment.
-
-    Raises:
-        UsageError: Something else is in the folder, or it cannot be made.
     """
-    unfinished = folder.with_name(f".{folder.name}.founding.{os.getpid()}")
-    try:
-        unfinished.mkdir(mode=0o700, parents=True)
-        trust = _write_all(_Founder(founding), unfinished)
-        _make_durable(unfinished)
-        unfinished.replace(folder)
-        _sync(folder.parent)
-    except OSError as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        sentence = f"{folder} cannot hold a new consortium ({error.strerror}); name another folder."
-        raise UsageError("app.consortium.unfounded", sentence) from error
-    return trust
-
-
-def _write_all(founder: _Founder, folder: Path) -> Envelope:
-    founding, trust = founder.founding, founder.trust()
+    founder = _Founder(founding)
+    trust = founder.trust()
     verify_trust(trust)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / TRUST_FILE).write_bytes(canonical_bytes(trust))
     place = _settled(founding.place)
     network = HubNetwork(
@@ -198,20 +180,6 @@ def _write_all(founder: _Founder, folder: Path) -> Envelope:
         write_settings(own, founder.node_options(name, place, port))
         write_offline_key(own, secrets)
     return trust
-
-
-def _make_durable(folder: Path) -> None:
-    """Have everything on the disk before anybody relies on it: keys are made once."""
-    for path in (*folder.rglob("*"), folder):
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def write_offline_key(own: Path, secrets: EnterpriseSecrets) -> None:

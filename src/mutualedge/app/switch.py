@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from mutualedge.adapters.linux import is_locked, send_signal
-from mutualedge.app.founding import found_consortium
 from mutualedge.app.membership.joining import JOINING_FILE
-from mutualedge.app.plant import founding
+from mutualedge.app.plant import found_plant
 from mutualedge.app.processes import run_until_told
 from mutualedge.app.queries import (
     SUPERVISOR_LOCK,
@@ -65,7 +64,7 @@ def bring_up(folder: Path | None, *, foreground: bool) -> int:
     if not process_folders(where):
         _verify_nobody_joins(where)
         tell(f"No consortium is in {where}; one is founded there: 'candy' and 'logistics'.")
-        found_consortium(founding(), where)
+        found_plant(where)
     if foreground:
         run_until_told(partial(supervise, where))
         return EXIT_WELL
