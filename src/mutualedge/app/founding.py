@@ -1,11 +1,14 @@
 """Founds a consortium: keys, cards, trust file, certificates, bus accounts, on one machine."""
 
+import contextlib
 import os
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import randbelow
 
 from mutualedge.adapters.tee_sim import make_test_root
 from mutualedge.app.accounts import account_key, open_door
@@ -30,6 +33,7 @@ from mutualedge.app.options import (
     TimingSettings,
     write_settings,
 )
+from mutualedge.errors import UsageError
 from mutualedge.identity import (
     HUB,
     TrustFile,
@@ -45,6 +49,12 @@ __all__ = ["HUB", "Founding", "Place", "found_consortium"]
 TRUST_FILE = "trust.json"
 OFFLINE_KEY_FILE = "enterprise.key"
 LOOPBACK = "127.0.0.1"
+
+KEPT_PORTS = range(20_000, 32_000)
+"""Linux lends connections ports from 32768 on (ip(7), ip_local_port_range)."""
+
+TRIES_MAX = 100
+"""Ports tried; one after the other taken means that the host is not this machine's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,18 +210,30 @@ def _ports(founding: Founding) -> list[int]:
 
 
 def free_ports(host: str, wanted: Sequence[int]) -> list[int]:
-    """Return each wanted port, or for 0 a free one, all different."""
-    probes = [socket.socket() for _ in wanted]
-    try:
-        for probe, port in zip(probes, wanted, strict=True):
-            if not port:
-                probe.bind((host, 0))
-        return [
-            port or int(probe.getsockname()[1]) for probe, port in zip(probes, wanted, strict=True)
-        ]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Return each wanted port, or for 0 a free one, all different.
+
+    A port that is kept lies below those the system lends to connections: otherwise any of them may
+    have it by the time its owner starts.
+
+    Raises:
+        UsageError: None was found.
+    """
+    with ExitStack() as stack:
+        return [port or _free_port(host, stack) for port in wanted]
+
+
+def _free_port(host: str, stack: ExitStack) -> int:
+    """Return a port that is free, and held until the stack closes."""
+    for _ in range(TRIES_MAX):
+        port = KEPT_PORTS.start + randbelow(len(KEPT_PORTS))
+        probe = stack.enter_context(socket.socket())
+        with contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
+    sentence = (
+        f"No port of {KEPT_PORTS.start} to {KEPT_PORTS.stop - 1} is free on {host}; name one."
+    )
+    raise UsageError("app.port.none", sentence)
 
 
 def _write_secret(path: Path, content: bytes) -> None:
