@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from mutualedge.app.local_processes import ERRORS_FILE
-from mutualedge.app.rotation import rotated_files
+from mutualedge.app.operation.rotation import rotated_files
 from mutualedge.model import Milliseconds
 from tests.e2e.kept import NAMES, SUPERVISOR, KeptPlant, kept_plant
 from tests.e2e.load import (

@@ -13,13 +13,13 @@ import msgspec
 from mutualedge.adapters.linux import is_locked
 from mutualedge.app.devices import DeviceClient, connect_device
 from mutualedge.app.founding import HUB, found_consortium
-from mutualedge.app.queries import (
+from mutualedge.app.operation.queries import (
     SUPERVISOR_LOCK,
     Child,
     process_folders,
     running_supervisor,
 )
-from mutualedge.app.supervisor import SUPERVISOR_EVENTS
+from mutualedge.app.operation.supervisor import SUPERVISOR_EVENTS
 from mutualedge.model import EnterpriseId
 from tests.e2e.command_line import Ended, mutualedge
 from tests.e2e.plant import (

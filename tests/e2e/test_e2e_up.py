@@ -16,14 +16,14 @@ from mutualedge.adapters.linux import is_locked, start_ticks
 from mutualedge.app.devices import connect_device
 from mutualedge.app.files import PROCESS_FILE, STORE_FILE, NodeFile, read_process_file
 from mutualedge.app.founding import HUB
-from mutualedge.app.plant import CANDY, LOGISTICS
-from mutualedge.app.queries import (
+from mutualedge.app.operation.queries import (
     SUPERVISOR_LOCK,
     ConsortiumView,
     ProcessState,
     ProcessView,
     gather,
 )
+from mutualedge.app.plant import CANDY, LOGISTICS
 from mutualedge.model import DeviceId
 from tests.e2e.command_line import mutualedge
 from tests.e2e.plant import descendants
@@ -166,7 +166,7 @@ def test_in_the_foreground_it_ends_everything_when_told(folder: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as supervising:
         until(lambda: folder.exists() and all(is_ready(folder, name) for name in NAMES))
         second = mutualedge("up", "--foreground", folder)
-        assert (second.status, second.code) == (64, "app.supervisor.running")
+        assert (second.status, second.code) == (64, "app.operation.supervisor.running")
         supervising.terminate()
         out, err = supervising.communicate(timeout=PATIENCE_S)
     assert (supervising.returncode, err) == (0, b"")

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from mutualedge.app.queries import Child, ProcessState, ProcessView
+from mutualedge.app.operation.queries import Child, ProcessState, ProcessView
 from mutualedge.app.status import ProcessStatus
 from mutualedge.model import NS_PER_S, EnterpriseId, format_instant
 from mutualedge.node import NodeSnapshot

@@ -18,7 +18,7 @@ from mutualedge.app.doctor.facts import (
 from mutualedge.app.doctor.report import finding_text, summary
 from mutualedge.app.doctor.rules import Finding
 from mutualedge.app.expiries import Expiry
-from mutualedge.app.queries import ProcessState
+from mutualedge.app.operation.queries import ProcessState
 from mutualedge.app.status import NS_PER_DAY
 
 NOW_NS = 1_800_000_000 * 10**9

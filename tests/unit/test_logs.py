@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mutualedge.app.logs import (
+from mutualedge.app.operation.logs import (
     UNREADABLE_EVENT,
     Entry,
     Tail,
@@ -13,7 +13,7 @@ from mutualedge.app.logs import (
     event_files,
     since_instant,
 )
-from mutualedge.app.rotation import RotatingFile
+from mutualedge.app.operation.rotation import RotatingFile
 from mutualedge.errors import UsageError
 from mutualedge.model import NS_PER_S, parse_instant
 

@@ -10,7 +10,7 @@ import pytest
 
 from mutualedge.adapters.linux import start_ticks
 from mutualedge.app.files import STORE_FILE
-from mutualedge.app.queries import (
+from mutualedge.app.operation.queries import (
     STALE_AFTER_MS,
     SUPERVISOR_FILE,
     SUPERVISOR_LOCK,

@@ -1,16 +1,16 @@
 import msgspec
 import pytest
 
-from mutualedge.app.plain_text import printable
-from mutualedge.app.queries import Child, ConsortiumView, ProcessState, ProcessView
-from mutualedge.app.status import NS_PER_DAY
-from mutualedge.app.status_text import (
+from mutualedge.app.operation.queries import Child, ConsortiumView, ProcessState, ProcessView
+from mutualedge.app.operation.status_text import (
     concerns,
     credits_text,
     duration_text,
     status_facts,
     status_table,
 )
+from mutualedge.app.plain_text import printable
+from mutualedge.app.status import NS_PER_DAY
 from mutualedge.model import NS_PER_S, format_instant, parse_instant
 from tests.unit.status_samples import NOW_NS, node_snapshot, process, status
 

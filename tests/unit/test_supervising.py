@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mutualedge.app.delays import RING_ANSWERS, DelayRing
-from mutualedge.app.rotation import RotatingFile, rotated_files
-from mutualedge.app.supervisor import (
+from mutualedge.app.operation.rotation import RotatingFile, rotated_files
+from mutualedge.app.operation.supervisor import (
     DELAY_FIRST_S,
     DELAY_MAX_S,
     STABLE_S,

@@ -13,6 +13,6 @@ def down(
     ] = None,
 ) -> int:
     """Stop every process in order and wait until none runs."""
-    from mutualedge.app.switch import bring_down
+    from mutualedge.app.operation.switch import bring_down
 
     return bring_down(folder)

@@ -21,6 +21,6 @@ def logs(
     as_json: Annotated[bool, typer.Option("--json", help="Print one object per event.")] = False,
 ) -> int:
     """Print what all processes noted, oldest first."""
-    from mutualedge.app.logs import print_logs
+    from mutualedge.app.operation.logs import print_logs
 
     return print_logs(folder, of=of or [], follow=follow, since=since, until=until, as_json=as_json)

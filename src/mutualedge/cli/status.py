@@ -18,6 +18,6 @@ def status(
     plain: Annotated[bool, typer.Option("--plain", help="Print one fact per line.")] = False,
 ) -> int:
     """Say how each process is. Exit 0 all run, 3 something does not or is silent."""
-    from mutualedge.app.watching import print_status
+    from mutualedge.app.operation.watching import print_status
 
     return print_status(folder, watch=watch, as_json=as_json, plain=plain)

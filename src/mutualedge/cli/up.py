@@ -17,6 +17,6 @@ def up(
     ] = False,
 ) -> int:
     """Keep a site's processes running. Exit 0 all answer, 3 something does not."""
-    from mutualedge.app.switch import bring_up
+    from mutualedge.app.operation.switch import bring_up
 
     return bring_up(folder, foreground=foreground)

@@ -31,10 +31,10 @@ from mutualedge.app.files import (
 from mutualedge.app.founding import OFFLINE_KEY_FILE
 from mutualedge.app.hub_process import doors
 from mutualedge.app.measurement import runner_measurement
+from mutualedge.app.operation.queries import ProcessState, ProcessView
+from mutualedge.app.operation.status_text import concerns
 from mutualedge.app.options import HubNetwork, HubOptions, NodeNetwork, NodeOptions
-from mutualedge.app.queries import ProcessState, ProcessView
 from mutualedge.app.settings import read_options
-from mutualedge.app.status_text import concerns
 from mutualedge.consortium.enrolment import ACTIVATION_BUCKET
 from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET
 from mutualedge.errors import MutualEdgeError

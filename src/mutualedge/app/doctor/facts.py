@@ -2,7 +2,7 @@
 
 import msgspec
 
-from mutualedge.app.queries import ProcessState
+from mutualedge.app.operation.queries import ProcessState
 
 
 class Library(msgspec.Struct, frozen=True, kw_only=True):

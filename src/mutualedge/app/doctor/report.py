@@ -30,9 +30,9 @@ from mutualedge.app.doctor.rules import (
     judge_trust,
 )
 from mutualedge.app.files import NodeFile
+from mutualedge.app.operation.queries import ProcessView, gather, process_folders
 from mutualedge.app.options import NodeOptions
 from mutualedge.app.plain_text import printable
-from mutualedge.app.queries import ProcessView, gather, process_folders
 from mutualedge.app.settings import default_folder
 from mutualedge.app.terminal import tell
 from mutualedge.errors import MutualEdgeError

@@ -19,7 +19,7 @@ from mutualedge.app.doctor.facts import (
     Trust,
 )
 from mutualedge.app.expiries import Expiry
-from mutualedge.app.queries import ProcessState
+from mutualedge.app.operation.queries import ProcessState
 from mutualedge.app.status import DAYS_LOW
 from mutualedge.ledger import BLOCK_SKEW_NS_MAX
 from mutualedge.model import NS_PER_S

@@ -4,9 +4,9 @@ import sys
 import time
 from pathlib import Path
 
-from mutualedge.app.queries import gather, view_json
+from mutualedge.app.operation.queries import gather, view_json
+from mutualedge.app.operation.status_text import status_facts, status_table
 from mutualedge.app.settings import default_folder
-from mutualedge.app.status_text import status_facts, status_table
 from mutualedge.app.terminal import tell
 
 EXIT_WELL, EXIT_NOT_WELL = 0, 3

@@ -12,12 +12,12 @@ from typing import IO
 
 import msgspec
 
+from mutualedge.app.operation.queries import process_folders
+from mutualedge.app.operation.rotation import rotated_files
+from mutualedge.app.operation.supervisor import SUPERVISOR_EVENTS
 from mutualedge.app.plain_text import printable
 from mutualedge.app.processes import EVENTS_FILE
-from mutualedge.app.queries import process_folders
-from mutualedge.app.rotation import rotated_files
 from mutualedge.app.settings import default_folder
-from mutualedge.app.supervisor import SUPERVISOR_EVENTS
 from mutualedge.app.terminal import fitted
 from mutualedge.app.words import WORDS
 from mutualedge.errors import Unreachable, UsageError
@@ -154,7 +154,7 @@ def _print_all(
         sys.stdout.flush()
         if until is not None and time.monotonic() > end_s:
             sentence = f"No event '{until}' within {UNTIL_S:.0f} s; is its name right?"
-            raise Unreachable("app.logs.silent", sentence)
+            raise Unreachable("app.operation.logs.silent", sentence)
         if not follow and until is None:
             return
         time.sleep(FOLLOW_EVERY_S)

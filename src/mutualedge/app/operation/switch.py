@@ -10,9 +10,7 @@ from pathlib import Path
 
 from mutualedge.adapters.linux import is_locked, send_signal
 from mutualedge.app.membership.joining import JOINING_FILE
-from mutualedge.app.plant import found_plant
-from mutualedge.app.processes import run_until_told
-from mutualedge.app.queries import (
+from mutualedge.app.operation.queries import (
     SUPERVISOR_LOCK,
     ConsortiumView,
     ProcessState,
@@ -20,9 +18,11 @@ from mutualedge.app.queries import (
     gather,
     process_folders,
 )
+from mutualedge.app.operation.status_text import concerns
+from mutualedge.app.operation.supervisor import supervise
+from mutualedge.app.plant import found_plant
+from mutualedge.app.processes import run_until_told
 from mutualedge.app.settings import default_folder
-from mutualedge.app.status_text import concerns
-from mutualedge.app.supervisor import supervise
 from mutualedge.app.terminal import tell
 from mutualedge.errors import UsageError
 
@@ -103,7 +103,7 @@ def _wait_up(folder: Path, supervisor: subprocess.Popen[bytes] | None) -> int:
         if supervisor is not None and supervisor.poll() is not None:
             said = (folder / OUTPUT_FILE).read_text("utf-8", errors="replace").strip()
             sentence = f"The supervisor ended: {(said.splitlines() or ['it said nothing'])[-1]}"
-            raise UsageError("app.supervisor.ended", sentence)
+            raise UsageError("app.operation.supervisor.ended", sentence)
         if waited_s:
             for_whom = (
                 ", ".join(missing) if view.supervisor is not None else "the supervisor starts"

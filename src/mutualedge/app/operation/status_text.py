@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from mutualedge.app.operation.queries import Child, ConsortiumView, ProcessState, ProcessView
 from mutualedge.app.plain_text import printable
-from mutualedge.app.queries import Child, ConsortiumView, ProcessState, ProcessView
 from mutualedge.app.status import DAYS_LOW, NS_PER_DAY, ProcessStatus
 from mutualedge.consortium import HubSnapshot
 from mutualedge.model import NS_PER_MS, NS_PER_S, parse_instant

@@ -16,8 +16,7 @@ import msgspec
 
 from mutualedge.adapters.linux import die_with_parent, start_ticks, try_lock
 from mutualedge.app.local_processes import ERRORS_FILE
-from mutualedge.app.processes import EVENTS_FILE, READY_FILE
-from mutualedge.app.queries import (
+from mutualedge.app.operation.queries import (
     SUPERVISOR_FILE,
     SUPERVISOR_LOCK,
     Child,
@@ -25,7 +24,8 @@ from mutualedge.app.queries import (
     kind_of,
     process_folders,
 )
-from mutualedge.app.rotation import RotatingFile
+from mutualedge.app.operation.rotation import RotatingFile
+from mutualedge.app.processes import EVENTS_FILE, READY_FILE
 from mutualedge.app.status import replace_file
 from mutualedge.errors import UsageError
 from mutualedge.model import Instant, format_instant
@@ -274,7 +274,7 @@ async def supervise(folder: Path) -> None:
         finally:
             board.close()
     sentence = f"No process of {folder} can run as it is told; 'mutualedge logs' says why."
-    raise UsageError("app.supervisor.idle", sentence)
+    raise UsageError("app.operation.supervisor.idle", sentence)
 
 
 @contextlib.contextmanager
@@ -284,7 +284,7 @@ def _sole(folder: Path) -> Iterator[None]:
         time.sleep(LOCK_POLL_S)
     if lock is None:
         sentence = f"The processes of {folder} are supervised already; see 'mutualedge status'."
-        raise UsageError("app.supervisor.running", sentence)
+        raise UsageError("app.operation.supervisor.running", sentence)
     with lock:
         yield
 

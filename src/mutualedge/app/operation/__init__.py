@@ -1,0 +1,1 @@
+"""Keeps a consortium of one machine running, and tells how it is."""
