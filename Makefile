@@ -83,7 +83,7 @@ chaos: install ## KILLS=10000 SEED=1 random kills of real processes under load
 	$(BIN)/python -m tests.e2e.chaos --kills $(KILLS) --seed $(SEED)
 
 lock: install ## resolve the newest allowed versions again
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
 		--generate-hashes --custom-compile-command 'make lock' --quiet --output-file requirements/lock.txt
 
 clean: ## remove what was built, keep the environment
