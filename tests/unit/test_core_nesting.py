@@ -8,9 +8,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from mutualedge.adapters.nats.wire import CALLER_UNREADABLE, read_request
-from mutualedge.app.auditing import verify_file
 from mutualedge.app.files import PROCESS_FILE, NodeFile, read_process_file
 from mutualedge.attest.collateral import Collateral, parse_bulletins, parse_collateral
+from mutualedge.audit import verify_bundle
 from mutualedge.audit.endorsements import check_collateral
 from mutualedge.audit.envelopes import parse_document
 from mutualedge.errors import AttestationFailed, CorruptState, MutualEdgeError, PeerError
@@ -88,11 +88,9 @@ def test_a_callers_header_of_brackets_is_unreadable() -> None:
     assert read_request(arrived) == CALLER_UNREADABLE
 
 
-def test_the_auditor_reports_nesting(tmp_path: Path) -> None:
+def test_the_auditor_reports_nesting() -> None:
     """A line, a document and an archive of brackets are findings with an exit code."""
-    bundle = tmp_path / "bundle.jsonl"
-    bundle.write_bytes(JSON + b"\n")
-    report = verify_file(bundle)
+    report = verify_bundle([JSON + b"\n"])
     assert report.exit_code in {1, 2}
     assert "audit.line.malformed" in {finding.rule for finding in report.findings}
     assert isinstance(parse_document(JSON, Command), str)

@@ -94,3 +94,10 @@ def test_every_flag_has_its_words() -> None:
     """A flag of the detector that nobody can read would be lost."""
     assert set(FLAG_WORDS) == set(anomaly.Flag)
     assert flag_words(int(anomaly.Flag.STUCK)) == "stuck"
+
+
+def test_what_is_no_number_is_named_with_its_place() -> None:
+    """Nobody has to know what a float is to find the mistake."""
+    with pytest.raises(UsageError) as refused:
+        parse_numbers("21.5 20.9 abc")
+    assert refused.value.sentence.startswith("Reading 3, 'abc', is no number")

@@ -55,14 +55,19 @@ def verify_file(bundle: Path) -> Report:
     """Return what the auditor says about a bundle.
 
     Raises:
-        UsageError: The file cannot be read.
+        UsageError: The file cannot be read, or is none: it has neither header nor trust file.
     """
     try:
         with bundle.open("rb") as file:
-            return verify_bundle(iter(lambda: file.readline(LINE_BYTES_MAX + 1), b""))
+            report = verify_bundle(iter(lambda: file.readline(LINE_BYTES_MAX + 1), b""))
     except OSError as error:
         sentence = f"{bundle} cannot be read ({error.strerror}); name a file made by audit export."
         raise UsageError("audit.file.unreadable", sentence) from error
+    if not report.consortium and not report.trust_version:
+        sentence = f"{bundle} holds neither a header nor a trust file, so it is no bundle; name a "
+        sentence += "file made by audit export."
+        raise UsageError("audit.file.foreign", sentence)
+    return report
 
 
 def report_text(report: Report, *, as_json: bool) -> str:

@@ -26,6 +26,9 @@ STANDARD_INPUT = "-"
 TEXT_BYTES_MAX = 1 << 16
 """More than 120 numbers with all their digits."""
 
+WORD_SHOWN_MAX = 40
+"""Of what is no number; the beginning shows what it is."""
+
 AT_ONCE_MAX = 64
 """Devices of one command; a node has room for a few of them within a usual deadline."""
 
@@ -99,10 +102,15 @@ def parse_numbers(text: str) -> tuple[float, ...]:
     if not 0 < len(words) <= READINGS_MAX:
         sentence = f"These are {len(words)} readings; send 1 to {READINGS_MAX} at a time."
         raise UsageError("score.readings.count", sentence)
+    return tuple(_number(word, place) for place, word in enumerate(words, start=1))
+
+
+def _number(word: str, place: int) -> float:
     try:
-        return tuple(map(float, words))
+        return float(word)
     except ValueError as error:
-        sentence = f"Not every reading is a number: {printable(str(error))}."
+        told = printable(word[:WORD_SHOWN_MAX])
+        sentence = f"Reading {place}, '{told}', is no number; write 21.5, -3 or 1e-4."
         raise UsageError("score.readings.malformed", sentence) from error
 
 

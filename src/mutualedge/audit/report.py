@@ -220,19 +220,20 @@ def render_text(report: Report) -> str:
         f"  assurance: {', '.join(report.assurance) or 'no evidence'}",
     ]
     lines += [f"  {step.number:2} {step.verdict:10} {step.name}" for step in report.steps]
-    for finding in report.findings:
-        lines += _render_finding(finding)
+    # What is absent keeps several steps from being proved; a reader is told once.
+    for shown in dict.fromkeys(map(_render_finding, report.findings)):
+        lines += shown
     if report.findings_omitted:
         lines.append(f"and {report.findings_omitted} findings more, not listed")
     lines.append(f"Not covered by any signature: {report.unsigned}.")
     return "\n".join(lines) + "\n"
 
 
-def _render_finding(finding: Finding) -> list[str]:
+def _render_finding(finding: Finding) -> tuple[str, str]:
     where = f"line {finding.line}" if finding.line else "file"
     if finding.last_line > finding.line:
         where = f"lines {finding.line}-{finding.last_line}"
-    return [
+    return (
         f"{where}: {finding.rule} [{finding.subject}] culprit: {finding.culprit}",
         f"    {finding.sentence}",
-    ]
+    )

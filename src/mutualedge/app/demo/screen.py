@@ -16,7 +16,7 @@ import uvloop
 from mutualedge.app.auditing import report_text
 from mutualedge.app.demo.cast import REPORTING
 from mutualedge.app.demo.day import Day, plan_day, usual_invocations
-from mutualedge.app.demo.script import rehearse
+from mutualedge.app.demo.script import BUNDLE_FILE, rehearse
 from mutualedge.app.demo.stock import (
     Devices,
     File,
@@ -38,6 +38,7 @@ LONG_DAY_INVOCATIONS = 2_000
 """Making synthetic readings for more takes over a second."""
 
 NOTHING_KEPT = "Nothing was kept; `mutualedge demo --keep FOLDER` keeps stores, events and bundle."
+KEPT = "Everything is kept in {0}; judge yourself: mutualedge audit verify {0}/{1}"
 NEXT = "Next: docs/tutorial.md founds a consortium of your own, which another enterprise joins."
 
 
@@ -120,7 +121,7 @@ def _run(folder: Path, day: Day, files: Sequence[File], wishes: Wishes) -> int:
         return rehearsed.report.exit_code
     sys.stdout.write(f"{report_text(rehearsed.report, as_json=False)}\n")
     sys.stdout.write(f"{table_of(rehearsed, summary)}\n\n")
-    kept = NOTHING_KEPT if wishes.keep is None else f"Everything is kept in {wishes.keep}."
+    kept = NOTHING_KEPT if wishes.keep is None else KEPT.format(wishes.keep, BUNDLE_FILE)
     for sentence in (*sentences_of(rehearsed, devices, summary), kept, NEXT):
         _print(sentence)
     return rehearsed.report.exit_code

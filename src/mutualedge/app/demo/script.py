@@ -327,7 +327,7 @@ async def _prove(stage: Stage) -> Rehearsed:
     size_bytes = await asyncio.to_thread(export_bundle, folders, bundle)
     stage.say(
         "7. Every process is stopped. What they stored is exported as one bundle of "
-        f"{size_bytes / 1024:.0f} KiB: {bundle}"
+        f"{size_bytes / 1024:.0f} KiB."
     )
     stage.say("8. The auditor re-checks everything, offline.")
     report = await asyncio.to_thread(verify_file, bundle)
