@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import pytest
 from mutualedge.adapters.linux import is_locked, start_ticks
 from mutualedge.app.devices import connect_device
 from mutualedge.app.files import PROCESS_FILE, STORE_FILE, NodeFile, read_process_file
-from mutualedge.app.founding import HUB
+from mutualedge.app.founding import HUB, free_ports
 from mutualedge.app.operation.queries import (
     SUPERVISOR_LOCK,
     ConsortiumView,
@@ -23,7 +24,10 @@ from mutualedge.app.operation.queries import (
     ProcessView,
     gather,
 )
-from mutualedge.app.plant import CANDY, LOGISTICS
+from mutualedge.app.operation.switch import START_TIMEOUT_S
+from mutualedge.app.options import HubOptions
+from mutualedge.app.plant import CANDY, LOGISTICS, found_plant
+from mutualedge.app.settings import read_options
 from mutualedge.model import DeviceId
 from tests.e2e.command_line import mutualedge
 from tests.e2e.plant import descendants
@@ -97,7 +101,7 @@ def test_a_consortium_survives_whatever_is_killed(folder: Path) -> None:
 
     A device finds its node under one address, and readings are scored before and after.
     """
-    up = mutualedge("up", folder)
+    up = mutualedge("up", "--new", folder)
     assert (up.status, up.err) == (0, "")
     assert "candy: devices connect to nats://" in up.out
     assert mutualedge("status", folder).status == 0
@@ -141,11 +145,12 @@ def is_other(folder: Path, name: str, before: int) -> bool:
 
 def test_up_and_down_can_be_said_twice(folder: Path) -> None:
     """The second time nothing is to be done, and that is no error; logs and doctor agree."""
-    assert mutualedge("up", folder).status == 0
+    assert mutualedge("up", "--new", folder).status == 0
     supervisor = supervisor_of(folder)
     twice = mutualedge("up", folder)
     assert (twice.status, supervisor_of(folder)) == (0, supervisor)
     assert "runs already" in twice.out
+    assert mutualedge("up", "--new", folder).code == "app.consortium.exists"
 
     told = mutualedge("logs", folder, "--of", "supervisor", "--json").out.splitlines()
     events = [msgspec.json.decode(line, type=dict[str, str | int])["event"] for line in told]
@@ -162,7 +167,7 @@ def test_up_and_down_can_be_said_twice(folder: Path) -> None:
 
 def test_in_the_foreground_it_ends_everything_when_told(folder: Path) -> None:
     """As systemd runs it: one process to signal, which ends in order after its children."""
-    command = [sys.executable, "-m", "mutualedge", "up", "--foreground", str(folder)]
+    command = [sys.executable, "-m", "mutualedge", "up", "--new", "--foreground", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as supervising:
         until(lambda: folder.exists() and all(is_ready(folder, name) for name in NAMES))
         second = mutualedge("up", "--foreground", folder)
@@ -176,7 +181,7 @@ def test_in_the_foreground_it_ends_everything_when_told(folder: Path) -> None:
 
 def test_a_process_that_cannot_start_is_given_up_and_the_others_run(folder: Path) -> None:
     """Its sentence is shown; a reading is scored without it. A damaged store is never replaced."""
-    assert mutualedge("up", folder).status == 0
+    assert mutualedge("up", "--new", folder).status == 0
     assert mutualedge("down", folder).status == 0
     told = folder / LOGISTICS / PROCESS_FILE
     whole = told.read_bytes()
@@ -209,6 +214,10 @@ def test_no_consortium_is_no_status(folder: Path) -> None:
     for command in ("status", "down", "logs"):
         ended = mutualedge(command, folder)
         assert (ended.status, ended.code) == (64, "app.consortium.absent")
+    mistyped = mutualedge("up", folder)
+    assert (mistyped.status, mistyped.code) == (64, "app.consortium.absent")
+    assert f"mutualedge up --new {folder}" in mistyped.err
+    assert not folder.exists()
     assert mutualedge("doctor", folder).status == 0
 
 
@@ -216,7 +225,25 @@ def test_up_touches_no_folder_of_others(folder: Path) -> None:
     """Where something else lies, nothing is founded and nothing is left behind."""
     folder.mkdir()
     (folder / "invoices.txt").write_text("mine", "utf-8")
-    ended = mutualedge("up", folder)
+    ended = mutualedge("up", "--new", folder)
     assert (ended.status, ended.err.split("[")[-1]) == (64, "app.consortium.unfounded]\n")
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     assert [path.name for path in folder.iterdir()] == ["invoices.txt"]
+
+
+def test_a_taken_port_is_said_at_once_and_can_be_changed(folder: Path) -> None:
+    """Not after a minute of waiting for nodes that wait for the hub; then another port is told."""
+    found_plant(folder)
+    options = read_options(folder / HUB, HubOptions)
+    with socket.create_server((options.network.leaf_host, options.network.leaf_port)):
+        began_s = time.monotonic()
+        up = mutualedge("up", folder)
+        assert (up.status, "nats.server.port-taken" in up.out) == (3, True), up
+        assert time.monotonic() - began_s < START_TIMEOUT_S / 2
+        assert mutualedge("down", folder).status == 0
+        (port,) = free_ports(options.network.leaf_host, [0])
+        for name, setting in ((HUB, "leaf_port"), (CANDY, "hub_port"), (LOGISTICS, "hub_port")):
+            told = f"network.{setting}={port}"
+            assert mutualedge("config", "set", folder / name, told).status == 0
+        assert mutualedge("up", folder).status == 0
+    assert mutualedge("down", folder).status == 0

@@ -75,7 +75,8 @@ def test_missing_walls_want_attention() -> None:
     (line,) = concerns(process(ProcessState.RUNNING, said))
     said.runner["missing"] = "none"
     assert not list(concerns(process(ProcessState.RUNNING, said)))
-    assert line == "candy: the runner lacks walls: bubblewrap (not installed)"
+    told = "candy: less stands between a partner's work and this machine: "
+    assert line == f"{told}bubblewrap (not installed)"
 
 
 @pytest.mark.parametrize(

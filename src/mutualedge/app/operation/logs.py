@@ -12,7 +12,7 @@ from typing import IO
 
 import msgspec
 
-from mutualedge.app.operation.queries import process_folders
+from mutualedge.app.operation.queries import require_processes
 from mutualedge.app.operation.rotation import rotated_files
 from mutualedge.app.operation.supervisor import SUPERVISOR_EVENTS
 from mutualedge.app.plain_text import printable
@@ -166,10 +166,7 @@ def event_files(folder: Path, of: Sequence[str]) -> dict[str, Path]:
     Raises:
         UsageError: There is no such process.
     """
-    files = {name: own / EVENTS_FILE for name, own in process_folders(folder).items()}
-    if not files:
-        sentence = f"There is no consortium in {folder}; 'mutualedge up' founds one."
-        raise UsageError("app.consortium.absent", sentence)
+    files = {name: own / EVENTS_FILE for name, own in require_processes(folder).items()}
     files[SUPERVISOR] = folder / SUPERVISOR_EVENTS
     unknown = [name for name in of if name not in files]
     if unknown:

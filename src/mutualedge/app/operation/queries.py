@@ -98,10 +98,7 @@ def gather(folder: Path, now_ns: int) -> ConsortiumView:
     Raises:
         UsageError: No process of a consortium has its folder there.
     """
-    folders = process_folders(folder)
-    if not folders:
-        sentence = f"There is no consortium in {folder}; 'mutualedge up' founds one."
-        raise UsageError("app.consortium.absent", sentence)
+    folders = require_processes(folder)
     supervisor = running_supervisor(folder)
     children: Mapping[str, Child] = supervisor.children if supervisor is not None else {}
     return ConsortiumView(
@@ -117,6 +114,19 @@ def process_folders(folder: Path) -> dict[str, Path]:
     """Return the folder of each process, by name, hub first."""
     found = {path.parent.name: path.parent for path in folder.glob(f"*/{PROCESS_FILE}")}
     return {name: found[name] for name in sorted(found, key=lambda name: (name != HUB, name))}
+
+
+def require_processes(folder: Path) -> dict[str, Path]:
+    """Return what ``process_folders`` finds, which is something.
+
+    Raises:
+        UsageError: No process of a consortium has its folder there.
+    """
+    folders = process_folders(folder)
+    if not folders:
+        sentence = f"No consortium is in {folder}; name its folder, or found one: 'mutualedge up'."
+        raise UsageError("app.consortium.absent", sentence)
+    return folders
 
 
 def kind_of(name: str) -> Kind:

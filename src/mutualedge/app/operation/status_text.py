@@ -84,7 +84,7 @@ def concerns(process: ProcessView) -> Iterator[str]:
         yield from _expiry_concerns(name, said)
         missing = said.runner.get(MISSING, NONE)
         if missing != NONE:
-            yield f"{name}: the runner lacks walls: {missing}"
+            yield f"{name}: less stands between a partner's work and this machine: {missing}"
 
 
 def _words(child: Child) -> str:

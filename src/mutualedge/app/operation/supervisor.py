@@ -22,7 +22,7 @@ from mutualedge.app.operation.queries import (
     Child,
     SupervisorFile,
     kind_of,
-    process_folders,
+    require_processes,
 )
 from mutualedge.app.operation.rotation import RotatingFile
 from mutualedge.app.processes import EVENTS_FILE, READY_FILE
@@ -261,10 +261,7 @@ async def supervise(folder: Path) -> None:
     Raises:
         UsageError: There is none, another supervisor has the folder, or all were given up.
     """
-    folders = process_folders(folder)
-    if not folders:
-        sentence = f"There is no consortium in {folder}; 'mutualedge up' founds one."
-        raise UsageError("app.consortium.absent", sentence)
+    folders = require_processes(folder)
     with _sole(folder), _noting(folder) as note:
         board = Board(folder, list(folders), note)
         try:

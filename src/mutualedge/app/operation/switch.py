@@ -47,11 +47,12 @@ EXIT_WELL, EXIT_NOT_WELL = 0, 3
 Say = Callable[[str], None]
 
 
-def bring_up(folder: Path | None, *, foreground: bool) -> int:
-    """Have the consortium of a folder run, founding it if there is none.
+def bring_up(folder: Path | None, *, new: bool, foreground: bool) -> int:
+    """Have the consortium of a folder run; found it first if that is asked for.
 
     Args:
-        folder: Its folder; the user's own local one if not named.
+        folder: Its folder; the user's own local one if not named, which is founded where absent.
+        new: Found a local one in the folder that is named.
         foreground: Supervise in this process until told to stop, as systemd wants it.
 
     Returns:
@@ -62,9 +63,12 @@ def bring_up(folder: Path | None, *, foreground: bool) -> int:
     """
     where = (folder or default_folder()).absolute()
     if not process_folders(where):
-        _verify_nobody_joins(where)
-        tell(f"No consortium is in {where}; one is founded there: 'candy' and 'logistics'.")
+        _verify_meant(where, new=new or folder is None)
+        tell(f"A local consortium is founded in {where}: 'candy' and 'logistics'.")
         found_plant(where)
+    elif new:
+        sentence = f"A consortium is in {where} already; start it without --new."
+        raise UsageError("app.consortium.exists", sentence)
     if foreground:
         run_until_told(partial(supervise, where))
         return EXIT_WELL
@@ -74,10 +78,17 @@ def bring_up(folder: Path | None, *, foreground: bool) -> int:
     return _wait_up(where, _start_supervisor(where))
 
 
-def _verify_nobody_joins(folder: Path) -> None:
+def _verify_meant(folder: Path, *, new: bool) -> None:
+    """Refuse to found where somebody joins, or where a name may only be mistyped."""
     if any(folder.glob(f"*/{JOINING_FILE}")):
         sentence = f"Who joins in {folder} is no member yet; go on with 'mutualedge join'."
         raise UsageError("app.consortium.joining", sentence)
+    if not new:
+        sentence = (
+            f"No consortium is in {folder}; is the name right? To found a local one there: "
+            f"'mutualedge up --new {folder}'."
+        )
+        raise UsageError("app.consortium.absent", sentence)
 
 
 def _start_supervisor(folder: Path) -> subprocess.Popen[bytes]:
@@ -98,7 +109,7 @@ def _wait_up(folder: Path, supervisor: subprocess.Popen[bytes] | None) -> int:
     for waited_s in _polls(START_TIMEOUT_S):
         view = gather(folder, time.time_ns())
         missing = [_lacks(process) for process in view.processes if not _answers(process)]
-        if view.supervisor is not None and not any(missing):
+        if view.supervisor is not None and (not any(missing) or _is_stuck(view)):
             break
         if supervisor is not None and supervisor.poll() is not None:
             said = (folder / OUTPUT_FILE).read_text("utf-8", errors="replace").strip()
@@ -112,10 +123,20 @@ def _wait_up(folder: Path, supervisor: subprocess.Popen[bytes] | None) -> int:
     return _say_result(gather(folder, time.time_ns()))
 
 
+def _is_stuck(view: ConsortiumView) -> bool:
+    """Tell whether a process keeps ending and all others answer, or wait for that one."""
+    others = [process for process in view.processes if not _keeps_ending(process)]
+    return len(others) < len(view.processes) and all(process.is_well for process in others)
+
+
+def _keeps_ending(process: ProcessView) -> bool:
+    child = process.child
+    return child is not None and (child.is_given_up or child.failures >= FAILURES_MAX)
+
+
 def _answers(process: ProcessView) -> bool:
     """Tell whether nothing is to be waited for: it answers, or it keeps ending."""
-    child = process.child
-    if child is not None and (child.is_given_up or child.failures >= FAILURES_MAX):
+    if _keeps_ending(process):
         return True
     node = process.said.node if process.said is not None else None
     is_ready = node is None or (node.is_runner_ready and node.hub_since is not None)
