@@ -136,6 +136,14 @@ def test_secrets_that_others_may_read_are_a_problem() -> None:
     assert rules.judge_permissions([]).result == "ok"
 
 
+def test_a_key_beside_the_node_is_worth_a_warning() -> None:
+    """It says where the key lies and when it may."""
+    finding = rules.judge_keys_beside(["/srv/candy/enterprise.key"])
+    assert (finding.result, "/srv/candy/enterprise.key" in finding.meaning) == ("warning", True)
+    assert "offline" in finding.advice
+    assert rules.judge_keys_beside([]).result == "ok"
+
+
 @pytest.mark.parametrize(
     ("is_taken", "is_owner_up", "result"),
     [

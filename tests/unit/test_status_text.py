@@ -56,6 +56,7 @@ def test_a_stopped_process_is_not_described_by_its_last_words() -> None:
         ({"is_runner_ready": False}, "no runner has loaded"),
         ({"is_runner_ready": True, "timing": "best-effort"}, "timing is best-effort"),
         ({"hub_since": None}, "the hub does not answer"),
+        ({"hub_since": None, "is_member": False}, "has left '"),
     ],
 )
 def test_what_wants_attention_is_said(changes: dict[str, object], expected: str) -> None:

@@ -246,6 +246,7 @@ class Node:
             log_size=self._logbook.size,
             checkpoint=self._logbook.view(),
             hub_since=None if hub_since_ns is None else format_instant(hub_since_ns),
+            is_member=self._station.is_member,
         )
 
     def _queues(self) -> QueueDepths:

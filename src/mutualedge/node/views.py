@@ -127,6 +127,7 @@ class NodeSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         served: Calls executed for partners since the start.
         sessions: Ours into partners' runners.
         hub_since: Since when the hub has answered without a gap; None while it does not.
+        is_member: Whether it still is one; who has left serves its own devices only.
     """
 
     enterprise: EnterpriseName
@@ -147,6 +148,7 @@ class NodeSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     log_size: Count
     checkpoint: CheckpointView
     hub_since: InstantText | None
+    is_member: bool
 
     @property
     def leases_lent(self) -> int:

@@ -31,7 +31,7 @@ from mutualedge.app.files import (
 from mutualedge.app.founding import OFFLINE_KEY_FILE
 from mutualedge.app.hub_process import doors
 from mutualedge.app.measurement import runner_measurement
-from mutualedge.app.operation.queries import ProcessState, ProcessView
+from mutualedge.app.operation.queries import ProcessState, ProcessView, kind_of
 from mutualedge.app.operation.status_text import concerns
 from mutualedge.app.options import HubNetwork, HubOptions, NodeNetwork, NodeOptions
 from mutualedge.app.settings import read_options
@@ -62,6 +62,16 @@ def open_paths(folder: Path, own_folders: list[Path]) -> list[OpenPath]:
         if path.exists()
     ]
     return [OpenPath(path=str(path), mode=mode) for path, mode in modes if mode & OTHERS]
+
+
+def keys_beside(own_folders: list[Path]) -> list[str]:
+    """Return where a member's enterprise key lies beside its node.
+
+    Where several members share a folder, all of it is a trial, and nobody's key is kept apart.
+    """
+    members = [own for own in own_folders if kind_of(own.name) == "node"]
+    paths = [own / OFFLINE_KEY_FILE for own in members] if len(members) == 1 else []
+    return [str(path) for path in paths if path.exists()]
 
 
 def founded_ns(own_folders: list[Path]) -> int:

@@ -16,6 +16,7 @@ from mutualedge.app.doctor.rules import (
     judge_clock,
     judge_disk,
     judge_expiry,
+    judge_keys_beside,
     judge_libraries,
     judge_namespaces,
     judge_nats_server,
@@ -78,6 +79,7 @@ def examine(folder: Path) -> Iterator[Finding]:
         )
         return
     yield judge_permissions(consortium.open_paths(folder, own_folders))
+    yield judge_keys_beside(consortium.keys_beside(own_folders))
     for process in gather(folder, time.time_ns()).processes:
         yield from _examine_process(folders[process.name], process)
 

@@ -197,6 +197,17 @@ def judge_permissions(paths: Sequence[OpenPath]) -> Finding:
     return _ok(check, "Only the owner reads keys and settings.")
 
 
+def judge_keys_beside(paths: Sequence[str]) -> Finding:
+    """What signs for an enterprise for ever is on its machine only while it is needed."""
+    check = "enterprise key"
+    if paths:
+        told = ", ".join(paths)
+        meaning = f"{told} lies beside the node: who takes this machine can approve members."
+        advice = "Keep it offline; put it back for as long as you approve, renew or leave."
+        return _warning(check, meaning, advice)
+    return _ok(check, "None lies beside a member's node.")
+
+
 def judge_port(port: Port) -> Finding:
     """A port is held by its process, or free for it."""
     check = f"port of {port.of}"

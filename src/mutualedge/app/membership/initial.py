@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mutualedge.app.founding import Founding, Place, found_consortium
+from mutualedge.app.founding import OFFLINE_KEY_FILE, Founding, Place, found_consortium
 from mutualedge.app.names import parse_enterprise
 from mutualedge.app.options import BorrowingSettings, LendingSettings, TimingSettings
 from mutualedge.errors import UsageError
@@ -32,5 +32,6 @@ def found_alone(folder: Path, enterprise: str, consortium: str, place: Place) ->
         f"Founded '{consortium}' with its first member '{name}'. Start it:\n"
         f"  mutualedge up {folder}\n"
         f"Then invite others:\n"
-        f"  mutualedge invite {folder / name} NAME"
+        f"  mutualedge invite {folder / name} NAME\n"
+        f"Then keep {folder / name / OFFLINE_KEY_FILE} offline, except to approve, renew or leave."
     )

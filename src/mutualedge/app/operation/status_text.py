@@ -96,7 +96,9 @@ def _node_concerns(name: str, node: NodeSnapshot) -> Iterator[str]:
         yield f"{name}: no runner has loaded the function; readings are refused"
     elif node.timing == BEST_EFFORT:
         yield f"{name}: timing is best-effort; 'guaranteed' readings are refused"
-    if node.hub_since is None:
+    if not node.is_member:
+        yield f"{name}: has left '{node.consortium}' and serves its own devices only"
+    elif node.hub_since is None:
         yield f"{name}: the hub does not answer; {node.queues.outbox} commands wait, work goes on"
 
 

@@ -25,6 +25,7 @@ from mutualedge.app.processes import run_until_told
 from mutualedge.app.settings import default_folder
 from mutualedge.app.terminal import tell
 from mutualedge.errors import UsageError
+from mutualedge.node import NodeSnapshot
 
 OUTPUT_FILE = "supervisor.out"
 """What a supervisor in the background prints: its events, and why it would not start."""
@@ -139,8 +140,13 @@ def _answers(process: ProcessView) -> bool:
     if _keeps_ending(process):
         return True
     node = process.said.node if process.said is not None else None
-    is_ready = node is None or (node.is_runner_ready and node.hub_since is not None)
+    is_ready = node is None or (node.is_runner_ready and _needs_no_hub(node))
     return process.is_well and is_ready
+
+
+def _needs_no_hub(node: NodeSnapshot) -> bool:
+    """Tell whether a node has its hub, or left the consortium and waits for none."""
+    return node.hub_since is not None or not node.is_member
 
 
 def _lacks(process: ProcessView) -> str:
