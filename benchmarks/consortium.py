@@ -12,6 +12,7 @@ from time import perf_counter_ns
 import msgspec
 
 from benchmarks.echo import LISTENING
+from mutualedge.adapters.linux import Priority
 from mutualedge.adapters.nats import NatsServer, start_server
 from mutualedge.adapters.sqlite import SqliteStore
 from mutualedge.app.accounts import callers
@@ -149,6 +150,9 @@ async def echo_process(folder: Path) -> AsyncIterator[None]:
         await child.wait()
 
 
+ORDINARY = Priority(is_raised=False, words="shares the process of the measurement")
+
+
 @dataclass(slots=True)
 class Stamps:
     """When the steps of one offload happened, on this process's clock.
@@ -280,7 +284,7 @@ class Borrower:
         life, clock_ns = Life(), steady_clock()
         async with connect_node(self.told, self.server.client_url, _unheard) as connections:
             node = restore_node(self.told, self.options, self.store, clock_ns())
-            link = RunnerLink(self.told.platform, node.consortium.envelope, life.note)
+            link = RunnerLink(self.told.platform, node.consortium.envelope, ORDINARY, life.note)
             ports = Ports(
                 store=self.store,
                 bus=_StampedBus(NatsBus(connections.partners), life.stamps),

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.timing.round import WARM, WARM_UP_CALLS, Answer, Asked, Outcome, Round
+from mutualedge.adapters.linux.priority import NICE
 from mutualedge.app.files import NodeFile, enterprise_folder, read_process_file
 from mutualedge.app.founding import Founding, found_consortium
 from mutualedge.app.local_processes import ERRORS_FILE, Processes
@@ -30,8 +31,8 @@ NODES: Mapping[EnterpriseId, Sequence[str]] = {
     ORDINARY: (*START, "ordinary"),
     RAISED: (*START, "real-time"),
 }
-"""What each is started with: nothing, so that its runner takes what priority it is given; without
-the right to any; with real time for the node and its message server too, where that is granted."""
+"""What each is started with: nothing, so that it takes what priority it is given; without the right
+to any; with real time for the node and its message server, where that is granted."""
 
 JOB_BUDGET_MS, PERIOD_MS, DEADLINE_MS = 8, 25, 20
 """What admission sets aside for a job, how often it comes, and when its result loses its worth."""
@@ -52,9 +53,10 @@ class Kept:
     """How one node did.
 
     Attributes:
-        timing: The grade its runner was given.
+        timing: The grade that its results carry.
         reason: How, or why no better.
-        scheduling: Of the node's own process and its message server: ``ordinary`` or ``real time``.
+        scheduling: Of the node's own process and its message server: ``ordinary``, ``raised`` or
+            ``real time``.
         answers: One for each question, in order.
         guaranteed: To a question that wanted a guarantee, with time in plenty.
         late: How many results the node itself counts as late, from its start on.
@@ -187,15 +189,20 @@ async def _kept(name: EnterpriseId, own: Path, outcome: Outcome) -> Kept:
     answers = tuple(each for each in outcome.answers if each.name == name)
     status = await _status_after(own, WARM_UP_CALLS + len(answers) + 1)
     assert status.node is not None
-    is_real_time = os.sched_getscheduler(status.pid) in REAL_TIME
     return Kept(
         timing=str(status.runner["timing"]),
         reason=str(status.runner["timing_reason"]),
-        scheduling="real time" if is_real_time else "ordinary",
+        scheduling=_scheduling(status.pid),
         answers=answers,
         guaranteed=guaranteed,
         late=status.node.readings.late,
     )
+
+
+def _scheduling(pid: int) -> str:
+    if os.sched_getscheduler(pid) in REAL_TIME:
+        return "real time"
+    return "raised" if os.getpriority(os.PRIO_PROCESS, pid) == NICE else "ordinary"
 
 
 async def _status_after(own: Path, readings: int) -> ProcessStatus:

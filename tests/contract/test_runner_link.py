@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from mutualedge.adapters.isolation import IsolationReport, MissingLayer
+from mutualedge.adapters.linux import Priority
 from mutualedge.adapters.tee_sim import make_platform, make_test_root
 from mutualedge.app.measurement import runner_measurement
-from mutualedge.app.runner_link import RunnerLink, started_note
+from mutualedge.app.runner_link import RunnerLink, started_note, weakest_timing
 from mutualedge.app.words import WORDS
 from mutualedge.model import NS_PER_S
 from mutualedge.protocol import Event, Note, RunnerLost, RunnerStarted
@@ -14,6 +15,8 @@ from mutualedge.signing import Envelope
 from tests.contract.test_isolation_starts import program
 
 STEP_TIMEOUT_S = 30.0
+
+RAISED = Priority(is_raised=True, words="nice -19")
 
 TRUST = Envelope(payload=b"{}", payload_type="x", signatures=())
 """Nobody reads it here."""
@@ -43,7 +46,7 @@ def live_until(name: str, platform: bytes = b"no platform") -> tuple[list[Note],
             if each.name == name:
                 happened.set()
 
-        link = RunnerLink(platform, TRUST, note)
+        link = RunnerLink(platform, TRUST, RAISED, note)
         living = asyncio.create_task(link.run(events.append))
         async with asyncio.timeout(STEP_TIMEOUT_S):
             await happened.wait()
@@ -93,13 +96,25 @@ def test_what_is_missing_reaches_the_terminal() -> None:
         timing="best-effort",
         timing_reason="real time refused; grant CAP_SYS_NICE",
     )
-    fields = dict(started_note(report).fields)
+    fields = dict(started_note(report, RAISED).fields)
     told_once = "no-capabilities, unprivileged-user: still root / bubblewrap: install it"
     assert fields["missing"] == told_once
     told = WORDS["runner.spawned"].format(who="candy", **fields)
     assert "\n" not in told
     for part in ("isolated by wasm, rlimits", "bubblewrap: install it", "grant CAP_SYS_NICE"):
         assert part in told
+
+
+def test_a_reading_is_as_timely_as_the_least_of_what_it_passes() -> None:
+    """A prioritised runner behind an ordinary node promises nothing; the reason names the node."""
+    report = IsolationReport(
+        layers=(), missing=(), timing="prioritised", timing_reason="SCHED_RR 1"
+    )
+    ordinary = Priority(is_raised=False, words="nice refused; grant LimitNICE=-19")
+    fields = dict(started_note(report, ordinary).fields)
+    assert fields["timing"] == weakest_timing(report, ordinary) == "best-effort"
+    assert fields["timing_reason"] == "runner SCHED_RR 1; node nice refused; grant LimitNICE=-19"
+    assert weakest_timing(report, RAISED) == "prioritised"
 
 
 def test_a_runner_of_another_release_names_both_measurements() -> None:

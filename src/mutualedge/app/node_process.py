@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import BinaryIO
 
+from mutualedge.adapters.linux import Priority, raise_priority
 from mutualedge.adapters.nats import (
     EnterpriseServer,
     HubLink,
@@ -68,6 +69,7 @@ async def run_node(folder: Path, flags: Sequence[str] = (), notes: BinaryIO | No
     """
     told, options = read_process_file(folder, NodeFile), read_options(folder, NodeOptions, flags)
     async with AsyncExitStack() as stack:
+        priority = raise_priority()  # before the server starts, which inherits it
         site = open_site(folder, "node", told.enterprise, stack, notes)
         _tell_expiries(site, told)
         node = _restored_node(site, told, options)
@@ -79,7 +81,7 @@ async def run_node(folder: Path, flags: Sequence[str] = (), notes: BinaryIO | No
             )
         )
         while True:
-            await until_restarting(_serve_node(site, server, told, node))
+            await until_restarting(_serve_node(site, server, told, node, priority))
             node = _restored_node(site, told, options)
 
 
@@ -97,12 +99,14 @@ def _restored_node(site: Site, told: NodeFile, options: NodeOptions) -> Node:
         return restore_node(told, options, site.store, site.clock_ns())
 
 
-async def _serve_node(site: Site, server: NatsServer, told: NodeFile, node: Node) -> None:
+async def _serve_node(
+    site: Site, server: NatsServer, told: NodeFile, node: Node, priority: Priority
+) -> None:
     """Serve until the core asks to be made anew; its runner believes one trust file for life."""
     async with AsyncExitStack() as stack:
         connecting = connect_node(told, server.client_url, site.report)
         connections = await while_up(server, stack.enter_async_context(connecting))
-        link = RunnerLink(told.platform, node.consortium.envelope, site.note)
+        link = RunnerLink(told.platform, node.consortium.envelope, priority, site.note)
         driver = Driver(node, site.ports(NatsBus(connections.partners), link.order))
         await serve_partners(connections.partners, driver, callers(node.consortium))
         await serve_devices(connections.devices, driver, site.status.answers)

@@ -5,7 +5,8 @@ import socket
 import sys
 from collections.abc import Callable
 
-from mutualedge.adapters.isolation import IsolationReport, RunnerProcess, RunnerSpawner
+from mutualedge.adapters.isolation import IsolationReport, RunnerProcess, RunnerSpawner, Timing
+from mutualedge.adapters.linux import Priority
 from mutualedge.errors import IsolationFailed, MutualEdgeError
 from mutualedge.protocol import (
     LENGTH_BYTES,
@@ -47,14 +48,22 @@ def runner_greeting(platform: bytes, trust: Envelope) -> bytes:
 class RunnerLink:
     """Keeps one runner process alive and carries frames to and from it."""
 
-    def __init__(self, platform: bytes, trust: Envelope, note: Callable[[Note], None]) -> None:
+    def __init__(
+        self,
+        platform: bytes,
+        trust: Envelope,
+        priority: Priority,
+        note: Callable[[Note], None],
+    ) -> None:
         """Take what each runner is told first; ``run`` starts the first one.
 
         Args:
             platform: The simulated machine it runs on.
             trust: The trust file it believes for its life.
+            priority: Of this process and its message server, through which each reading passes.
             note: Takes what happens to it.
         """
+        self._priority = priority
         self._greeting = runner_greeting(platform, trust)
         self._note = note
         self._transport: asyncio.Transport | None = None
@@ -90,7 +99,7 @@ class RunnerLink:
         with ours:
             with theirs:
                 process = await spawner.spawn(argv, theirs.fileno())
-            self._note(started_note(process.report))
+            self._note(started_note(process.report, self._priority))
             try:
                 why = await self._serve(ours, process, post)
                 status = await _exit_status(process)
@@ -106,7 +115,8 @@ class RunnerLink:
         transport.write(self._greeting)
         self._transport = transport
         self._life += 1
-        post(RunnerStarted(timing=process.report.timing, life=self._life))
+        timing = weakest_timing(process.report, self._priority)
+        post(RunnerStarted(timing=timing, life=self._life))
         try:
             return await answers.ended
         finally:
@@ -150,8 +160,13 @@ class _Answers(asyncio.Protocol):
             self.ended.set_result(why)
 
 
-def started_note(report: IsolationReport) -> Note:
-    """Return what an operator is told about a runner's walls and priority."""
+def weakest_timing(report: IsolationReport, priority: Priority) -> Timing:
+    """Return the grade of all that a reading passes: message server, node and runner."""
+    return report.timing if priority.is_raised else "best-effort"
+
+
+def started_note(report: IsolationReport, priority: Priority) -> Note:
+    """Return what an operator is told about a runner's walls and everybody's priority."""
     walls: dict[str, list[str]] = {}
     for each in report.missing:
         walls.setdefault(each.reason, []).append(each.name)
@@ -161,8 +176,8 @@ def started_note(report: IsolationReport) -> Note:
         fields=(
             ("layers", ", ".join(report.layers)),
             ("missing", missing or "none"),
-            ("timing", report.timing),
-            ("timing_reason", report.timing_reason),
+            ("timing", weakest_timing(report, priority)),
+            ("timing_reason", f"runner {report.timing_reason}; node {priority.words}"),
         ),
     )
 

@@ -1,7 +1,7 @@
 """The runner's process: started behind as many walls as this machine has, and a report of them."""
 
 from mutualedge.adapters.isolation.process import RunnerProcess
-from mutualedge.adapters.isolation.report import IsolationReport, MissingLayer
+from mutualedge.adapters.isolation.report import IsolationReport, MissingLayer, Timing
 from mutualedge.adapters.isolation.sandbox import Resources, find_bubblewrap
 from mutualedge.adapters.isolation.spawn import spawn_runner
 from mutualedge.adapters.isolation.spawner import RunnerSpawner
@@ -12,6 +12,7 @@ __all__ = [
     "Resources",
     "RunnerProcess",
     "RunnerSpawner",
+    "Timing",
     "find_bubblewrap",
     "spawn_runner",
 ]

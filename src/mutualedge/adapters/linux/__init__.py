@@ -3,6 +3,7 @@
 from mutualedge.adapters.linux.disk import disk_full, writing
 from mutualedge.adapters.linux.lifeline import die_with_parent
 from mutualedge.adapters.linux.locks import is_locked, try_lock
+from mutualedge.adapters.linux.priority import Priority, raise_priority
 from mutualedge.adapters.linux.processes import send_signal, start_ticks
 from mutualedge.adapters.linux.trials import (
     is_clock_synchronised,
@@ -13,11 +14,13 @@ from mutualedge.adapters.linux.trials import (
 )
 
 __all__ = [
+    "Priority",
     "die_with_parent",
     "disk_full",
     "is_clock_synchronised",
     "is_locked",
     "program_version",
+    "raise_priority",
     "send_signal",
     "start_ticks",
     "try_bubblewrap",
