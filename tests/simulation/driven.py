@@ -95,6 +95,7 @@ class DrivenProcess(Process):
         task = self._loop.create_task(coroutine)
         self._tasks[task] = None
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
+        task.add_done_callback(self._loop.keep_end)
         self._loop.drain()
 
     async def _drive(self, driver: Driver) -> None:

@@ -8,7 +8,8 @@ from typing import Literal
 
 from tests.simulation.liars import LIES
 from tests.simulation.remembering import remembered_quotes
-from tests.simulation.world import Plan, World
+from tests.simulation.terms import DISPUTE_WINDOW_MS
+from tests.simulation.world import ClockStep, Plan, World
 
 NEEDED = (
     "lost",
@@ -27,6 +28,8 @@ INVOCATIONS_MIN = 1000
 
 BUSY_READINGS_A_DAY = 1700
 
+MS_PER_HOUR = 3_600_000
+
 CHANGES: dict[int, Literal["join", "leave"]] = {2: "leave", 4: "join", 5: "leave", 7: "join"}
 """What changes about the members, by the last digit of a seed; the others tell of other days."""
 
@@ -42,17 +45,27 @@ class Result:
     failure: str
 
 
+HUB_AWAY_DIGITS = (8, 9)
+HUB_AWAY_HOURS = 2 * DISPUTE_WINDOW_MS / MS_PER_HOUR
+"""Longer than anybody may take to claim: what would have lapsed meanwhile must not."""
+
+HUB_AWAY = ClockStep(who="hub", at_hour=11.9, down_hours=HUB_AWAY_HOURS)
+"""From shortly before leases of six hours end: their claims find nobody."""
+
+
 def plan_of(seed: int) -> Plan:
     """Return the plan of a seed: three to seven members, every second one with a liar.
 
-    In two of ten somebody joins in the middle of the day, in two of ten somebody leaves.
+    In two of ten somebody joins in the middle of the day, in two of ten somebody leaves, in two of
+    ten the hub is gone for longer than a dispute window.
     """
     lies = tuple(LIES)
     lie = lies[seed // 2 % len(lies)] if seed % 2 else None
     change = CHANGES.get(seed % 10)
     members = 3 if seed % 20 else 4 + seed // 20 % 4
     if change != "leave":
-        return Plan(seed=seed, members=members, lie=lie, change=change)
+        away = (HUB_AWAY,) if seed % 10 in HUB_AWAY_DIGITS else ()
+        return Plan(seed=seed, members=members, lie=lie, change=change, steps=away)
     # Three stay, busier than elsewhere: else there are days on which a liar has no occasion.
     return Plan(seed=seed, members=4, lie=lie, change=change, readings_a_day=BUSY_READINGS_A_DAY)
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Literal
+from typing import Literal, cast
 
 import pytest
 
 from mutualedge.app.driver import BATCH_MAX, EVENTS_MAX
 from mutualedge.model import NS_PER_MS, NS_PER_S
+from mutualedge.protocol import Effects, Event, TimerFired
 from tests.simulation.desk import KEPT, TICK_NS, Desk
+from tests.simulation.driven import DrivenProcess
+from tests.simulation.processes import Boot
 from tests.simulation.scenarios import shortcomings, simulate
 from tests.simulation.schedule import START_NS, Schedule
 from tests.simulation.virtual_loop import VirtualLoop
@@ -102,3 +105,29 @@ def test_real_drivers_repeat_themselves() -> None:
     """Same seed, same trace: no thread, no clock of the machine, no order of tasks by chance."""
     plan = Plan(seed=3, hours=6, is_driven=True)
     assert simulate(plan).trace == simulate(plan).trace
+
+
+class Broken:
+    """A core with a bug: an event that it cannot handle."""
+
+    wake_ns: int | None = None
+
+    def validate(self) -> None: ...
+
+    def snapshot(self) -> None: ...
+
+    def handle(self, event: Event, now_ns: int) -> Effects:
+        message = f"nobody thought of {type(event).__name__} at {now_ns}"
+        raise LookupError(message)
+
+
+def test_a_bug_in_a_core_ends_the_run() -> None:
+    """Its task has nobody who awaits it; the run fails all the same, and at once."""
+    schedule = Schedule(1)
+    with closing(VirtualLoop(schedule)) as loop:
+        boot = cast("Boot", lambda _store, _now_ns: Broken())
+        process = DrivenProcess("x", schedule, boot, lambda *_: None, crash_rate=0, loop=loop)
+        process.start()
+        with pytest.raises(ExceptionGroup) as failed:
+            process.handle(TimerFired())
+        assert failed.group_contains(LookupError)

@@ -83,6 +83,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self._failures and not self.is_running():
             raise self._failures.pop()
 
+    def keep_end(self, task: asyncio.Task[None]) -> None:
+        """Let the run fail with whatever ended a task that nobody awaits."""
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None:
+            self._failures.append(failure)
+
     def _keep_failure(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         failure = context.get("exception")
         fallback = AssertionError(str(context.get("message")))
