@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from mutualedge.adapters.linux import is_locked, start_ticks
+from mutualedge.adapters.sqlite import SqliteStore
 from mutualedge.app.devices import connect_device
 from mutualedge.app.files import PROCESS_FILE, STORE_FILE, NodeFile, read_process_file
 from mutualedge.app.founding import HUB, free_ports
@@ -28,7 +29,10 @@ from mutualedge.app.operation.switch import START_TIMEOUT_S
 from mutualedge.app.options import HubOptions
 from mutualedge.app.plant import CANDY, LOGISTICS, found_plant
 from mutualedge.app.settings import read_options
+from mutualedge.meter import RecordBatch
 from mutualedge.model import DeviceId
+from mutualedge.node.leases import METER, RECORD, MeterRow, RecordRow
+from mutualedge.signing import parse_canonical
 from tests.e2e.command_line import mutualedge
 from tests.e2e.plant import descendants
 
@@ -247,3 +251,21 @@ def test_a_taken_port_is_said_at_once_and_can_be_changed(folder: Path) -> None:
             assert mutualedge("config", "set", folder / name, told).status == 0
         assert mutualedge("up", folder).status == 0
     assert mutualedge("down", folder).status == 0
+
+
+def test_down_leaves_nothing_unsigned(folder: Path) -> None:
+    """Who is stopped in order right after a peak is paid for all of it: its runner signed."""
+    assert mutualedge("up", "--new", folder).status == 0
+    own = folder / CANDY
+    until(lambda: "candy has an encrypted session" in mutualedge("logs", folder).out)
+    peak = ("20", "--at-once", "40", "--deadline-ms", "200")
+    until(lambda: "scored by logistics" in mutualedge("score", own, *peak).out)
+    assert mutualedge("down", folder).status == 0
+    with SqliteStore(folder / LOGISTICS / STORE_FILE, read_only=True) as store:
+        served = [
+            msgspec.msgpack.decode(raw, type=RecordRow).usage for _, raw in store.scan(RECORD)
+        ]
+        meters = [msgspec.msgpack.decode(raw, type=MeterRow) for _, raw in store.scan(METER)]
+    batches = [parse_canonical(row.batch.payload, RecordBatch) for row in meters if row.batch]
+    assert len(served) > 0
+    assert sum(batch.through_seq for batch in batches) == len(served)

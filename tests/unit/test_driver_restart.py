@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from mutualedge.app.driver import Driver, Ports, Restarting
-from mutualedge.app.processes import run_until_told, until_restarting
+from mutualedge.app.processes import WIND_UP_S, run_until_told, until_restarting, wound_up
 from mutualedge.errors import Unreachable
 from mutualedge.model import EnterpriseId
 from mutualedge.protocol import (
@@ -141,3 +141,30 @@ def test_who_is_told_to_end_does_not_start_again() -> None:
 
     run_until_told(serve)
     assert lives == ["life"]
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_who_is_told_to_end_has_a_moment_to_wind_up(hangs: bool) -> None:
+    """The core hears of it first; one that does not come to an end is ended."""
+    happened: list[str] = []
+
+    async def end() -> None:
+        told = asyncio.Event()
+
+        async def serve() -> None:
+            try:
+                await told.wait()
+                happened.append("wound up")
+                await asyncio.sleep(10 * WIND_UP_S if hangs else 0)
+            finally:
+                happened.append("ended")
+            raise Restarting("told to end")
+
+        task = asyncio.create_task(wound_up(serve(), told.set))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(end())
+    assert happened == ["wound up", "ended"]

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import BinaryIO
@@ -43,6 +43,7 @@ from mutualedge.app.processes import (
     until_restarting,
     watch_bus,
     while_up,
+    wound_up,
     write_ready,
 )
 from mutualedge.app.runner_link import RunnerLink
@@ -51,6 +52,7 @@ from mutualedge.functions import parse_bundle, verify_bundle
 from mutualedge.identity import verify_trust
 from mutualedge.model import NS_PER_MS, format_instant
 from mutualedge.node import Borrowing, Lending, Node, NodeKeys, NodeSettings
+from mutualedge.protocol import ToldToEnd
 from mutualedge.signing import Entropy, SigningKey
 
 
@@ -110,16 +112,23 @@ async def _serve_node(
         driver = Driver(node, site.ports(NatsBus(connections.partners), link.order))
         await serve_partners(connections.partners, driver, callers(node.consortium))
         await serve_devices(connections.devices, driver, site.status.answers)
-        async with asyncio.TaskGroup() as running:
-            running.create_task(watch_bus(server))
-            running.create_task(connections.partners.wait_closed())
-            running.create_task(connections.devices.wait_closed())
-            running.create_task(link.run(driver.post))
-            running.create_task(driver.run())
-            look = site.status.run(lambda: node.snapshot(site.clock_ns()), server.client_url)
-            running.create_task(look)
-            settle_memory()
-            write_ready(site.folder, server.client_url)
+        tasks = (
+            watch_bus(server),
+            connections.partners.wait_closed(),
+            connections.devices.wait_closed(),
+            link.run(driver.post),
+            driver.run(),
+            site.status.run(lambda: node.snapshot(site.clock_ns()), server.client_url),
+        )
+        settle_memory()
+        write_ready(site.folder, server.client_url)
+        await wound_up(_all_of(tasks), lambda: driver.post(ToldToEnd()))
+
+
+async def _all_of(tasks: Iterable[Coroutine[None, None, None]]) -> None:
+    async with asyncio.TaskGroup() as running:
+        for each in tasks:
+            running.create_task(each)
 
 
 def enterprise_server(told: NodeFile, options: NodeOptions, now_ns: int) -> EnterpriseServer:

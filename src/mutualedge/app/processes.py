@@ -27,6 +27,9 @@ from mutualedge.errors import CorruptState, MutualEdgeError, Unreachable
 from mutualedge.model import EnterpriseId, format_instant
 from mutualedge.protocol import Note, Order
 
+WIND_UP_S = 2.0
+"""A runner signs within a few milliseconds; calls under way end within a second."""
+
 T = TypeVar("T")
 
 READY_FILE = "ready.json"
@@ -160,6 +163,40 @@ async def _live(serving: Awaitable[None]) -> None:
         await serving
     except* Restarting:
         pass  # it said why before it ended
+
+
+async def wound_up(serving: Coroutine[None, None, None], tell: Callable[[], None]) -> None:
+    """Serve; told to end, give the core a moment to bring to an end what it alone can.
+
+    Args:
+        serving: Ends by itself, or raises ``Restarting`` once the core has no more to do.
+        tell: Passes on that the process is to end.
+
+    Raises:
+        CancelledError: We were told to end, and did.
+        BaseExceptionGroup: Whatever else ended it.
+    """
+    task = asyncio.ensure_future(serving)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            tell()
+            await asyncio.wait({task}, timeout=WIND_UP_S)
+        raise
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        if (fault := _fault_of(task)) is not None:
+            raise fault
+
+
+def _fault_of(task: asyncio.Future[None]) -> BaseException | None:
+    """Return what ended a task, if it was neither told to end nor asked to be made anew."""
+    ended = None if task.cancelled() else task.exception()
+    if isinstance(ended, BaseExceptionGroup):
+        return ended.split(Restarting)[1]
+    return None if isinstance(ended, Restarting) else ended
 
 
 async def while_up(server: NatsServer, connecting: Awaitable[T]) -> T:

@@ -52,9 +52,13 @@ from mutualedge.protocol import (
     RunnerStarted,
     StoreView,
     TimerFired,
+    ToldToEnd,
     Unanswered,
 )
 from mutualedge.signing import Entropy
+
+ENDING = Refused(code="node.ending", sentence="The node is about to end; ask again in a minute.")
+"""To work that would only keep its runner from signing what it did before."""
 
 
 class Node:
@@ -100,6 +104,7 @@ class Node:
         station.begin(now_ns)
         self._station = station
         self._restart_by_ns: int | None = None
+        self._is_ending = False
         self._dispatcher = Dispatcher(station)
         self._logbook = Logbook(station, store)
         self._books = Books(station, store, ledger, self._ledger_moved)
@@ -129,12 +134,14 @@ class Node:
         """Return what to do about an event; writes are durable before outputs leave."""
         self._station.begin(now_ns)
         self._take(event)
-        if self._books.ledger.consortium is not self._station.consortium:
-            self._wind_up(self._books.ledger.consortium)
+        if self._is_ending:
+            self._wind_up("told to end")
+        elif (adopted := self._books.ledger.consortium) is not self._station.consortium:
+            self._wind_up(f"trust file version {_version(adopted)}")
         return self._station.effects
 
-    def _wind_up(self, adopted: Consortium) -> None:
-        """Start again under the version adopted, once our runner signed what it metered.
+    def _wind_up(self, reason: str) -> None:
+        """Start again or end, once our runner signed what it metered.
 
         Its meter key ends with it, and a partner that starts again too has forgotten what it
         received; so both wait for that, but no longer than for any answer.
@@ -145,7 +152,6 @@ class Node:
             self._restart_by_ns = station.now_ns + timeout_ns
             station.after(timeout_ns, lambda: None)
         if self._provider.wind_up() or station.now_ns >= self._restart_by_ns:
-            reason = f"trust file version {_version(adopted)}"
             station.effects.outputs.append(Restart(reason=reason))
 
     def _take(self, event: Event) -> None:
@@ -162,6 +168,8 @@ class Node:
             case RunnerLost():
                 self._provider.runner_lost()
                 self._dispatcher.runner_lost()
+            case ToldToEnd():
+                self._is_ending = True
             case TimerFired():
                 for action in station.due_timers():
                     self._guarded(action)
@@ -185,6 +193,8 @@ class Node:
     def _answer_asked(self, asked: Asked) -> None:
         ask_id = asked.ask_id
         match asked.request:
+            case Call() | Reading() if self._is_ending:
+                self._station.answer(ask_id, ENDING)
             case Call() as request:
                 self._provider.call(ask_id, asked.peer, request)
             case Reading() as request:

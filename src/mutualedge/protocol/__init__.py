@@ -15,6 +15,7 @@ from mutualedge.protocol.effects import (
     RunnerLost,
     RunnerStarted,
     TimerFired,
+    ToldToEnd,
     Unanswered,
     Write,
 )
@@ -231,6 +232,7 @@ __all__ = [
     "SubmitCommands",
     "SubmitCountersignatures",
     "TimerFired",
+    "ToldToEnd",
     "Unanswered",
     "VoucherSigned",
     "Write",

@@ -54,7 +54,20 @@ class TimerFired(msgspec.Struct, frozen=True, kw_only=True):
     """The time that ``wake_ns`` named has come."""
 
 
-Event = Asked | Answered | Unanswered | RunnerStarted | RunnerAnswered | RunnerLost | TimerFired
+class ToldToEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """The process is to end: take nothing new, and say ``Restart`` once nothing would be lost."""
+
+
+Event = (
+    Asked
+    | Answered
+    | Unanswered
+    | RunnerStarted
+    | RunnerAnswered
+    | RunnerLost
+    | TimerFired
+    | ToldToEnd
+)
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True):
