@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mutualedge.plan.admission import Reservation
+from mutualedge.plan.admission import Admitted, Reservation, check_reservation
 from mutualedge.plan.compiled import HAS_COMPILER
 from mutualedge.plan.edf import (
     Load,
@@ -169,6 +169,24 @@ def test_without_interruption_a_set_holds_exactly_if_no_adversary_wins(tasks: Ta
         assume(condition=False)
         raise
     assert (check_nonpreemptive(tasks) is not None) == beaten
+
+
+@settings(max_examples=200)
+@given(task_sets(), st.booleans())
+def test_admission_and_planner_agree(tasks: TaskSet, preemptive: bool) -> None:
+    """The node's test on its hot path and the planner's give one verdict, written separately."""
+    reservations = [
+        Reservation(
+            key=str(task_id),
+            budget_ns=tasks.task(task_id).execution_us,
+            period_ns=tasks.task(task_id).period_us,
+            deadline_ns=tasks.task(task_id).deadline_us,
+        )
+        for task_id in range(len(tasks))
+    ]
+    verdict = check_reservation(reservations[:-1], reservations[-1], preemptive=preemptive)
+    check = check_preemptive if preemptive else check_nonpreemptive
+    assert isinstance(verdict, Admitted) == (check(tasks) is None)
 
 
 @settings(max_examples=300)
