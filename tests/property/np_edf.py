@@ -1,4 +1,4 @@
-"""Non-preemptive EDF, executed: an exhaustive search for a missed deadline, and a driver.
+"""EDF, executed: an exhaustive search for a missed deadline, and a non-preemptive driver.
 
 Written from the execution model alone; shares no formula with the tests of admission.
 """
@@ -65,8 +65,22 @@ def state_of(snapshot: ProcessorSnapshot, now_ns: int) -> State:
     )
 
 
-def can_miss(reservations: Sequence[Reservation], start: State) -> bool:
+def interrupted(state: State) -> State:
+    """Return the state in which the running job waits with what is left of its budget."""
+    if state.running is None:
+        return state
+    left, deadline = state.running
+    waiting = (Waiting(deadline, 0, left),) if left else ()
+    pending = sorted((*state.pending, *waiting), key=lambda job: job.deadline)
+    return State(running=None, pending=tuple(pending), gaps=state.gaps, just_started=False)
+
+
+def can_miss(
+    reservations: Sequence[Reservation], start: State, *, preemptive: bool = False
+) -> bool:
     """Tell whether some arrival pattern and some execution times up to budgets miss a deadline.
+
+    Preemptive execution knows waiting jobs only: begin with an `interrupted` state.
 
     Raises:
         TooLargeError: More states are reachable than the search may visit.
@@ -74,7 +88,7 @@ def can_miss(reservations: Sequence[Reservation], start: State) -> bool:
     seen = {start}
     frontier = [start]
     while frontier:
-        for state in _successors(reservations, frontier.pop()):
+        for state in _successors(reservations, frontier.pop(), preemptive=preemptive):
             due = [job.deadline for job in state.pending]
             if state.running is not None:
                 due.append(state.running[1] - state.running[0] + 1)
@@ -88,7 +102,9 @@ def can_miss(reservations: Sequence[Reservation], start: State) -> bool:
     return False
 
 
-def _successors(reservations: Sequence[Reservation], state: State) -> Iterator[State]:
+def _successors(
+    reservations: Sequence[Reservation], state: State, *, preemptive: bool
+) -> Iterator[State]:
     """Yield every state one tick later: arrivals, then the choice, then a tick of work."""
     free = () if state.just_started else [i for i, gap in enumerate(state.gaps) if gap == 0]
     for count in range(len(free) + 1):
@@ -100,7 +116,26 @@ def _successors(reservations: Sequence[Reservation], state: State) -> Iterator[S
                 pending.append(Waiting(each.deadline_ns, 0, each.budget_ns))
                 gaps[index] = each.period_ns
             pending.sort(key=lambda job: job.deadline)
-            yield from _tick(state.running, pending, gaps)
+            yield from (
+                _tick_shared(pending, gaps) if preemptive else _tick(state.running, pending, gaps)
+            )
+
+
+def _tick_shared(pending: list[Waiting], gaps: list[int]) -> Iterator[State]:
+    """Yield the states after one tick of the released job that is due first."""
+    first = next((index for index, job in enumerate(pending) if job.release == 0), None)
+    ran = [job for index, job in enumerate(pending) if index != first]
+    choices = [ran]
+    if first is not None and pending[first].budget > 1:
+        job = pending[first]
+        left = Waiting(job.deadline, 0, job.budget - 1)
+        choices.append(sorted((*ran, left), key=lambda each: each.deadline))
+    later = tuple(max(0, gap - 1) for gap in gaps)
+    for waiting in choices:
+        aged = tuple(
+            Waiting(job.deadline - 1, max(0, job.release - 1), job.budget) for job in waiting
+        )
+        yield State(running=None, pending=aged, gaps=later, just_started=False)
 
 
 def _tick(

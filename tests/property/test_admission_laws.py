@@ -17,6 +17,7 @@ from mutualedge.plan.admission import (
     Processor,
     ProcessorSnapshot,
     Reservation,
+    Running,
     check_job,
     check_reservation,
     profile_reservations,
@@ -28,6 +29,7 @@ from tests.property.np_edf import (
     TooLargeError,
     can_miss,
     drive,
+    interrupted,
     state_of,
 )
 
@@ -97,22 +99,71 @@ def joined(state: ProcessorSnapshot, job: Job) -> ProcessorSnapshot:
 
 def is_safe(state: ProcessorSnapshot, now_ns: int) -> bool:
     """Tell whether no adversary can make this processor miss a deadline."""
+    start, preemptive = state_of(state, now_ns), state.profile.preemptive
+    if preemptive:
+        start = interrupted(start)
     try:
-        return not can_miss(state.profile.reservations, state_of(state, now_ns))
+        return not can_miss(state.profile.reservations, start, preemptive=preemptive)
     except TooLargeError:
         assume(condition=False)
         raise
 
 
+def preemptive_state(seed: int, reservation_count: int) -> tuple[ProcessorSnapshot, int]:
+    """Return a state with interrupted jobs, if its reservations hold and no adversary wins yet."""
+    rng = Random(seed)
+    reservations: list[Reservation] = []
+    for new in tiny_reservations(rng, reservation_count):
+        if isinstance(check_reservation(reservations, new, preemptive=True), Admitted):
+            reservations.append(new)
+    now_ns = rng.randint(0, 20)
+    jobs = [tiny_job(rng, f"j{index}", now_ns, 0) for index in range(rng.randint(0, 3))]
+    running = None
+    if jobs and rng.random() < 0.7:
+        started = replace(jobs.pop(), release_ns=max(0, now_ns - 2))
+        began_ns = rng.randint(max(0, now_ns - started.budget_ns), now_ns)
+        running = Running(job=started, started_ns=began_ns)
+    state = ProcessorSnapshot(
+        profile=profile_reservations(reservations, preemptive=True),
+        next_releases_ns=tuple(now_ns + rng.randint(-2, each.period_ns) for each in reservations),
+        pending=tuple(sorted(jobs, key=deadline_of)),
+        running=running,
+    )
+    assume(is_safe(state, now_ns))
+    return state, now_ns
+
+
+@settings(max_examples=300)
+@given(seeds, st.integers(0, 2))
+def test_with_interruption_the_job_test_is_exact_beside_reservations(seed: int, count: int) -> None:
+    """All jobs released: admitted means safe, and refused means that some adversary wins."""
+    state, now_ns = preemptive_state(seed, count)
+    job = tiny_job(Random(seed + 1), "new", now_ns, 0)
+    verdict = check_job(state, job, now_ns)
+    assert isinstance(verdict, Admitted) == is_safe(joined(state, job), now_ns)
+
+
+@settings(max_examples=200)
+@given(seeds, st.integers(0, 2))
+def test_with_interruption_a_later_job_is_admitted_only_if_safe(seed: int, count: int) -> None:
+    """Soundness for jobs whose release lies ahead."""
+    state, now_ns = preemptive_state(seed, count)
+    job = tiny_job(Random(seed + 1), "new", now_ns, 6)
+    if isinstance(check_job(state, job, now_ns), Admitted):
+        assert is_safe(joined(state, job), now_ns)
+
+
 @settings(max_examples=400)
-@given(seeds, st.integers(1, 3))
-def test_a_reservation_is_admitted_exactly_when_no_adversary_wins(seed: int, count: int) -> None:
+@given(seeds, st.integers(1, 3), st.booleans())
+def test_a_reservation_is_admitted_exactly_when_no_adversary_wins(
+    seed: int, count: int, preemptive: bool
+) -> None:
     """The static test is necessary and sufficient: it agrees with the exhaustive search."""
     *existing, new = tiny_reservations(Random(seed), count)
-    verdict = check_reservation(existing, new)
+    verdict = check_reservation(existing, new, preemptive=preemptive)
     at_rest = State(running=None, pending=(), gaps=(0,) * count, just_started=False)
     try:
-        beaten = can_miss([*existing, new], at_rest)
+        beaten = can_miss([*existing, new], at_rest, preemptive=preemptive)
     except TooLargeError:
         assume(condition=False)
         raise

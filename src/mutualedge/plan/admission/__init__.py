@@ -1,8 +1,10 @@
 """Whether one more promise or job fits on a processor without breaking what is promised already.
 
 One runner process per processor runs jobs one at a time, to completion; whenever it is free it
-takes the released job with the earliest absolute deadline (non-preemptive EDF). Every test here
-follows that execution, and answers "no" when its bounds leave it unsure.
+takes the released job with the earliest absolute deadline (non-preemptive EDF), and `Processor`
+follows that. The tests of promises and jobs also know processors on which an earlier deadline
+interrupts the running job: the same demand, and nothing that blocks. Each follows its execution,
+and answers "no" when its bounds leave it unsure.
 """
 
 from mutualedge.plan.admission.booking import Booked, LeaseSlots, NotBooked

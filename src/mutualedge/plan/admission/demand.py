@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import accumulate
 
 import msgspec
 
@@ -59,7 +60,8 @@ class Streams:
         budgets_ns: Worst-case processor time of one job of each stream.
         periods_ns: Shortest distance between two jobs of each stream.
         rates_scaled: Utilisation of each stream, rounded up, in units of 2**-RATE_SHIFT.
-        hyperperiod_ns: Least common multiple of the periods, 0 without streams.
+        hyperperiod_ns: Least common multiple of the periods, 0 without streams; of some of them
+            where that is further than any test looks.
     """
 
     budgets_ns: tuple[int, ...]
@@ -92,11 +94,9 @@ NO_BLOCKING = Blocking()
 def stack_blocking(entries: Sequence[tuple[int, int]]) -> Blocking:
     """Return the step function of ``(expiry_ns, blocking_ns)`` entries, in any order."""
     ordered = sorted(entries)
-    longest: list[int] = []
-    for _, blocking_ns in reversed(ordered):
-        longest.append(max(blocking_ns, longest[-1] if longest else 0))
+    longest = list(accumulate([blocking_ns for _, blocking_ns in reversed(ordered)], max))
     return Blocking(
-        expiries_ns=tuple(expiry_ns for expiry_ns, _ in ordered),
+        expiries_ns=tuple([expiry_ns for expiry_ns, _ in ordered]),
         longest_ns=tuple(reversed(longest)),
     )
 
@@ -152,12 +152,11 @@ def first_overload(
     upcoming.sort(reverse=True)
     if until_ns is None:
         until_ns = (upcoming[0][0] if upcoming else 0) + streams.hyperperiod_ns + 1
-    refinement_count = 0
+    expiries_ns, longest_ns = blocking.expiries_ns, blocking.longest_ns
+    expired_count = refinement_count = 0
     while upcoming or returning:
-        if returning and (not upcoming or returning[0] < upcoming[-1]):
-            point = heappop(returning)
-        else:
-            point = upcoming.pop()
+        sooner = returning and (not upcoming or returning[0] < upcoming[-1])
+        point = heappop(returning) if sooner else upcoming.pop()
         at_ns, index = point
         if at_ns >= until_ns:
             return None
@@ -169,7 +168,9 @@ def first_overload(
             lines.append(point)
         else:
             exact_ns += jobs[index - stream_count][1]
-        limit_ns = at_ns - blocking.within_ns(at_ns) if blocking.longest_ns else at_ns
+        while expired_count < len(expiries_ns) and expiries_ns[expired_count] <= at_ns:
+            expired_count += 1
+        limit_ns = at_ns - longest_ns[expired_count] if expired_count < len(longest_ns) else at_ns
         # Subtracting the rounded-down negative adds what the lines say, rounded up; 0 without any.
         while (needed_ns := exact_ns - ((offset - rate * at_ns) >> RATE_SHIFT)) > limit_ns:
             if exact_ns > limit_ns:

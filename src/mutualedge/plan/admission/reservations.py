@@ -12,6 +12,7 @@ import msgspec
 from mutualedge.errors import UsageError
 from mutualedge.model import JSON_INTEGER_MAX
 from mutualedge.plan.admission.demand import (
+    NO_BLOCKING,
     RATE_ONE,
     RATE_SHIFT,
     Admitted,
@@ -22,11 +23,14 @@ from mutualedge.plan.admission.demand import (
     stack_blocking,
 )
 
-RESERVATIONS_MAX = 256
-"""Reservations of one processor; a job's check looks at each, and has about 100 µs."""
+RESERVATIONS_MAX = 1_024
+"""Reservations of one processor; a job's check looks at each: 100 µs for 100, 1 ms for all."""
 
 REFINEMENTS_MAX = 65_536
 """Steps of the test of a promise: at 1 to 2 µs each some 0.1 s; promises are made seconds ahead."""
+
+HYPERPERIOD_SEEN_NS = (REFINEMENTS_MAX + 1) * JSON_INTEGER_MAX
+"""Further than any test looks: each of its steps goes a period ahead at most."""
 
 SLACK_POINTS_MAX = 1_024
 """Entries of a profile's slack table: about 2 ms to build, once per change of the promises."""
@@ -84,6 +88,8 @@ class ReservationProfile:
         lowest_slack_ns: Among each point and those before it.
         later_slack_ns: Among each point and those after it, beyond the table included.
         beyond_slack_ns: Lower bound on the slack past the table.
+        preemptive: Whether a job with an earlier deadline interrupts the running one; then
+            nothing blocks.
     """
 
     reservations: tuple[Reservation, ...]
@@ -97,6 +103,7 @@ class ReservationProfile:
     lowest_slack_ns: tuple[int, ...]
     later_slack_ns: tuple[int, ...]
     beyond_slack_ns: int
+    preemptive: bool
 
     def least_slack_ns(self) -> int | None:
         """Return a lower bound on the slack of all windows, None without reservations."""
@@ -146,28 +153,40 @@ def linear_slack_ns(rate_scaled: int, constant_scaled: int, length_ns: int) -> i
 
 
 def check_reservation(
-    existing: Sequence[Reservation], new: Reservation, *, best_effort_blocking_ns: int = 0
+    existing: Sequence[Reservation],
+    new: Reservation,
+    *,
+    best_effort_blocking_ns: int = 0,
+    preemptive: bool = False,
 ) -> Admitted | NotAdmitted:
-    """Say whether all the reservations keep every deadline under non-preemptive EDF.
+    """Say whether all the reservations keep every deadline under EDF.
 
     Exact for sporadic jobs that take up to their budget (necessary and sufficient), except for
     the code ``admission.reservation.undecided``, which a set at nearly full utilisation with
     incommensurable periods can meet: utilisation <= 1, and for each window length t that is
-    somebody's deadline, demand(t) + max(budget_j - 1 for deadline_j > t) <= t.
+    somebody's deadline, demand(t) + max(budget_j - 1 for deadline_j > t) <= t. Where jobs are
+    interrupted nothing blocks, and the same holds without the second term.
 
     Args:
         existing: Reservations promised already, taken as a set.
         new: The one asked for; its key is not among the existing.
         best_effort_blocking_ns: Budget minus 1 of the longest job without a reservation that
             must stay admissible beside the promises; 0 keeps room for none.
+        preemptive: Whether jobs with earlier deadlines interrupt the running one.
 
-    Source: Jeffay, Stanat and Martel 1991 (deadline = period); George, Rivierre and Spuri 1996.
+    Source: Baruah, Rosier and Howell 1990 with interruption; without, Jeffay, Stanat and Martel
+        1991 (deadline = period) and George, Rivierre and Spuri 1996.
     """
-    return check_reservations((*existing, new), best_effort_blocking_ns=best_effort_blocking_ns)
+    return check_reservations(
+        (*existing, new), best_effort_blocking_ns=best_effort_blocking_ns, preemptive=preemptive
+    )
 
 
 def check_reservations(
-    reservations: Sequence[Reservation], *, best_effort_blocking_ns: int
+    reservations: Sequence[Reservation],
+    *,
+    best_effort_blocking_ns: int,
+    preemptive: bool = False,
 ) -> Admitted | NotAdmitted:
     """Say whether this whole set is feasible; as `check_reservation`, which explains the test."""
     if len(reservations) > RESERVATIONS_MAX:
@@ -175,20 +194,14 @@ def check_reservations(
         return NotAdmitted(
             code="admission.reservation.count", sentence=sentence, at_ns=0, demand_ns=0
         )
-    utilisation = sum(
-        (Fraction(each.budget_ns, each.period_ns) for each in reservations), Fraction()
-    )
-    if utilisation > 1:
-        sentence = (
-            f"The reservations would use {float(utilisation):.4f} of the processor; lower a "
-            "budget, lengthen a period or use another processor."
-        )
-        return _over_utilised(reservations, utilisation, sentence)
+    streams = _streams(reservations)
+    if _is_over_utilised(reservations, streams):
+        return _over_utilised(streams)
     overload = first_overload(
-        _streams(reservations),
+        streams,
         [each.deadline_ns for each in reservations],
         (),
-        blocking=_blocking(reservations, best_effort_blocking_ns),
+        blocking=_blocking(reservations, best_effort_blocking_ns, preemptive=preemptive),
         refinements_max=REFINEMENTS_MAX,
     )
     if overload is None:
@@ -211,51 +224,83 @@ def check_reservations(
     )
 
 
-def _over_utilised(
-    reservations: Sequence[Reservation], utilisation: Fraction, sentence: str
-) -> NotAdmitted:
-    """Return the refusal with the long-run demand of the longest period."""
-    at_ns = max(each.period_ns for each in reservations)
+def _is_over_utilised(reservations: Sequence[Reservation], streams: Streams) -> bool:
+    """Tell exactly: with fractions only where rounding up the rates leaves a doubt."""
+    excess_scaled = sum(streams.rates_scaled) - RATE_ONE
+    if not 0 < excess_scaled <= len(reservations):
+        return excess_scaled > 0
+    return sum(Fraction(each.budget_ns, each.period_ns) for each in reservations) > 1
+
+
+def _over_utilised(streams: Streams) -> NotAdmitted:
+    """Return the refusal with the long-run demand of the longest period, rounded up."""
+    at_ns = max(streams.periods_ns)
+    rate = sum(streams.rates_scaled)
+    sentence = (
+        f"The reservations would use {rate / RATE_ONE:.4f} of the processor; lower a budget, "
+        "lengthen a period or use another processor."
+    )
     return NotAdmitted(
         code="admission.reservation.utilisation",
         sentence=sentence,
         at_ns=at_ns,
-        demand_ns=-int(-utilisation * at_ns // 1),
+        demand_ns=-(-rate * at_ns // RATE_ONE),
     )
 
 
 def _streams(reservations: Sequence[Reservation]) -> Streams:
+    budgets_ns = [each.budget_ns for each in reservations]
+    periods_ns = [each.period_ns for each in reservations]
+    rates_scaled = [
+        -(-budget_ns * RATE_ONE // period_ns)
+        for budget_ns, period_ns in zip(budgets_ns, periods_ns, strict=True)
+    ]
     return Streams(
-        budgets_ns=tuple(each.budget_ns for each in reservations),
-        periods_ns=tuple(each.period_ns for each in reservations),
-        rates_scaled=tuple(
-            -(-each.budget_ns * RATE_ONE // each.period_ns) for each in reservations
-        ),
-        hyperperiod_ns=lcm(*(each.period_ns for each in reservations)) if reservations else 0,
+        budgets_ns=tuple(budgets_ns),
+        periods_ns=tuple(periods_ns),
+        rates_scaled=tuple(rates_scaled),
+        hyperperiod_ns=_hyperperiod_ns(periods_ns),
     )
 
 
-def _blocking(reservations: Sequence[Reservation], best_effort_blocking_ns: int) -> Blocking:
+def _hyperperiod_ns(periods_ns: Sequence[int]) -> int:
+    repeat_ns = min(1, len(periods_ns))
+    for period_ns in periods_ns:
+        repeat_ns = lcm(repeat_ns, period_ns)
+        if repeat_ns > HYPERPERIOD_SEEN_NS:
+            break
+    return repeat_ns
+
+
+def _blocking(
+    reservations: Sequence[Reservation], best_effort_blocking_ns: int, *, preemptive: bool
+) -> Blocking:
     """Return each reservation's blocking up to its deadline, and best effort's for ever."""
+    if preemptive:
+        return NO_BLOCKING
     entries = [(each.deadline_ns, each.budget_ns - 1) for each in reservations]
     if best_effort_blocking_ns:
         entries.append((2 * JSON_INTEGER_MAX, best_effort_blocking_ns))
     return stack_blocking(entries)
 
 
-def profile_reservations(reservations: Sequence[Reservation]) -> ReservationProfile:
-    """Return the profile of a set that `check_reservation` admitted.
+def profile_reservations(
+    reservations: Sequence[Reservation], *, preemptive: bool = False
+) -> ReservationProfile:
+    """Return the profile of a set that `check_reservation` admitted for this execution.
 
     Raises:
         UsageError: The set is not feasible, or the test left that open.
     """
-    verdict = check_reservations(reservations, best_effort_blocking_ns=0)
+    verdict = check_reservations(reservations, best_effort_blocking_ns=0, preemptive=preemptive)
     if isinstance(verdict, NotAdmitted):
         raise UsageError(verdict.code, verdict.sentence)
-    return profile_feasible(reservations)
+    return profile_feasible(reservations, preemptive=preemptive)
 
 
-def profile_feasible(reservations: Sequence[Reservation]) -> ReservationProfile:
+def profile_feasible(
+    reservations: Sequence[Reservation], *, preemptive: bool = False
+) -> ReservationProfile:
     """Return the profile of a set known to be feasible, as each subset of an admitted one is."""
     streams = _streams(reservations)
     rate = sum(streams.rates_scaled)
@@ -273,12 +318,13 @@ def profile_feasible(reservations: Sequence[Reservation]) -> ReservationProfile:
         deadlines_ns=tuple(each.deadline_ns for each in reservations),
         rate_scaled=rate,
         constant_scaled=constant,
-        blocking=_blocking(reservations, 0),
+        blocking=_blocking(reservations, 0, preemptive=preemptive),
         points_ns=points,
         slack_ns=slack,
         lowest_slack_ns=_running_minimum(slack),
         later_slack_ns=_running_minimum((beyond_ns, *reversed(slack)))[:0:-1],
         beyond_slack_ns=beyond_ns,
+        preemptive=preemptive,
     )
 
 

@@ -40,7 +40,7 @@ def check_blocking(
     """
     profile = state.profile
     always_ns = profile.least_slack_ns()
-    if always_ns is None:
+    if always_ns is None or profile.preemptive:
         return None
     long_count = 0
     for job in pending:
@@ -183,10 +183,12 @@ def check_later_releases(
             at_ns = job.deadline_ns
             demand_ns += job.budget_ns
             length_ns = at_ns - begin_ns
-            blocking_ns = max(
-                profile.blocking.within_ns(length_ns),
-                _blocking_beyond_ns(pending, begin_ns, at_ns),
-            )
+            blocking_ns = 0
+            if not profile.preemptive:
+                blocking_ns = max(
+                    profile.blocking.within_ns(length_ns),
+                    _blocking_beyond_ns(pending, begin_ns, at_ns),
+                )
             slack_ns = profile.later_slack_floor_ns(length_ns)
             if demand_ns + blocking_ns > slack_ns:
                 sentence = (
