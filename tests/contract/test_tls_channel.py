@@ -151,6 +151,21 @@ def test_the_silent_and_the_oversized_keep_nobody_out(
     asyncio.run(main())
 
 
+def test_silence_holds_no_place_that_others_wait_for(tmp_path: Path) -> None:
+    """One stranger with a connection for every place keeps a question waiting for a second."""
+
+    async def main() -> None:
+        async with office(tmp_path) as (port, root), AsyncExitStack() as stack:
+            for _ in range(channel.CONNECTIONS_MAX):
+                _, writer = await asyncio.open_connection(HOST, port)
+                stack.callback(writer.close)
+            assert await ask(HOST, port, root, b"abc") == b"cba"
+
+    began_s = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - began_s < channel.QUESTION_TIMEOUT_S / 2
+
+
 def test_silent_strangers_hold_no_descriptors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,9 @@ CONNECTIONS_MAX = 32
 QUESTION_TIMEOUT_S = 10.0
 """Until the question has arrived whole: a silent connection holds its place no longer."""
 
+CROWDED_TIMEOUT_S, CROWDED_POLL_S = 1.0, 0.2
+"""While others wait for a place: an honest question is there within a few round trips."""
+
 BACKLOG = 100
 ACCEPT_PAUSE_S = 0.1
 ANSWER_TIMEOUT_S = 30.0
@@ -106,12 +109,13 @@ class _Desk:
         self._context = context
         self._answer = answer
         self._free = asyncio.Semaphore(CONNECTIONS_MAX)
+        self._silent_since: dict[asyncio.Task[None], float] = {}
         self.connections: set[asyncio.Task[None]] = set()
 
     async def accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._free.acquire()
+            await self._wait_place()
             try:
                 taken, _ = await loop.sock_accept(listener)
             except OSError:  # it has gone again, or this process has no descriptor left
@@ -120,11 +124,24 @@ class _Desk:
                 continue
             task = asyncio.create_task(self._take(taken))
             self.connections.add(task)
+            self._silent_since[task] = loop.time()
             task.add_done_callback(self._taken)
+
+    async def _wait_place(self) -> None:
+        """Return once there is a place; who holds one in silence loses it while others wait."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CROWDED_POLL_S):
+                    await self._free.acquire()
+                    return
+            latest_s = asyncio.get_running_loop().time() - CROWDED_TIMEOUT_S
+            for task in [each for each, since in self._silent_since.items() if since < latest_s]:
+                task.cancel()
 
     def _taken(self, task: asyncio.Task[None]) -> None:
         self._free.release()
         self.connections.discard(task)
+        self._silent_since.pop(task, None)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             told = {"message": "a question could not be answered", "exception": error}
@@ -135,9 +152,18 @@ class _Desk:
             async with asyncio.timeout(QUESTION_TIMEOUT_S):
                 reader, writer = await self._secure(taken)
             try:
-                await _answer_one(reader, writer, self._answer)
+                await self._answer_one(reader, writer)
             finally:
                 await _close(writer)
+
+    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.timeout(QUESTION_TIMEOUT_S):
+            question = await _read(reader)
+        task = asyncio.current_task()
+        assert task is not None
+        del self._silent_since[task]
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            await _write(writer, await self._answer(question))
 
     async def _secure(
         self, taken: socket.socket
@@ -152,15 +178,6 @@ class _Desk:
             ssl_shutdown_timeout=CLOSE_TIMEOUT_S,
         )
         return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
-
-
-async def _answer_one(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answerer
-) -> None:
-    async with asyncio.timeout(QUESTION_TIMEOUT_S):
-        question = await _read(reader)
-    async with asyncio.timeout(ANSWER_TIMEOUT_S):
-        await _write(writer, await answer(question))
 
 
 async def ask(

@@ -57,7 +57,7 @@ JOINING_FILE = "joining.json"
 POLL_S = 1.0
 SAY_EVERY_S = 30.0
 STILL_WAITING = "Still waiting for approval. Ctrl-C stops; the same command goes on."
-FINGERPRINT_CHARACTERS = 16
+FINGERPRINT_CHARACTERS = 24
 FINGERPRINT_GROUP = 4
 
 Say = Callable[[str], None]
