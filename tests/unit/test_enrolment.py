@@ -139,7 +139,7 @@ class Bench:
         for write in self.desk.take_writes():
             rows = self.store.rows.setdefault(write.bucket, {})
             if write.value is None:
-                del rows[write.key]
+                rows.pop(write.key, None)
             else:
                 rows[write.key] = write.value
         return reply
@@ -610,7 +610,9 @@ def test_who_was_never_approved_is_forgotten() -> None:
     bench.ask(approve(FIRST))
     later_invitation(bench, 2)
     assert bench.store.rows[APPLICATION_BUCKET].keys() == {NEWCOMER}
+    assert f"{FIRST}/{NEWCOMER}" in bench.store.rows[ACTIVATION_BUCKET]
     later_invitation(bench, 7)
+    assert not bench.store.rows[ACTIVATION_BUCKET]
     assert not bench.store.rows[APPLICATION_BUCKET]
     assert not bench.store.rows[APPROVAL_BUCKET]
     assert bench.store.rows[INVITATION_BUCKET].keys() == {"late"}

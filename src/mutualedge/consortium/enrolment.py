@@ -196,6 +196,7 @@ class Enrolment:
                 self._drop(newcomer)
                 self._writes.extend(self._approvals.forget(str(newcomer)))
             if ends_ns <= now_ns and not is_member:
+                self._close(newcomer, consortium)
                 self._writes.append(self._invitations.drop(newcomer))
 
     def show(self, request: AskConsortium, consortium: Consortium, now_ns: int) -> ConsortiumShown:
@@ -422,6 +423,12 @@ class Enrolment:
     def _drop(self, newcomer: EnterpriseId) -> None:
         if self._applied.pop(newcomer, None) is not None:
             self._writes.append(Write(bucket=APPLICATION_BUCKET, key=newcomer, value=None))
+
+    def _close(self, newcomer: EnterpriseId, consortium: Consortium) -> None:
+        """Let go of the leaves to call, and to be called by, somebody who never became a member."""
+        for other in consortium.accounts:
+            for key in (f"{other}/{newcomer}", f"{newcomer}/{other}"):
+                self._writes.append(Write(bucket=ACTIVATION_BUCKET, key=key, value=None))
 
     def _open(self, exporter: str, importer: str, token: str) -> None:
         key = f"{exporter}/{importer}"
