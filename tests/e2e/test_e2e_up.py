@@ -24,6 +24,7 @@ from mutualedge.app.operation.queries import (
     ProcessState,
     ProcessView,
     gather,
+    process_folders,
 )
 from mutualedge.app.operation.switch import START_TIMEOUT_S
 from mutualedge.app.options import HubOptions
@@ -173,7 +174,8 @@ def test_in_the_foreground_it_ends_everything_when_told(folder: Path) -> None:
     """As systemd runs it: one process to signal, which ends in order after its children."""
     command = [sys.executable, "-m", "mutualedge", "up", "--new", "--foreground", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as supervising:
-        until(lambda: folder.exists() and all(is_ready(folder, name) for name in NAMES))
+        until(lambda: bool(process_folders(folder)))
+        until(lambda: all(is_ready(folder, name) for name in NAMES))
         second = mutualedge("up", "--foreground", folder)
         assert (second.status, second.code) == (64, "app.operation.supervisor.running")
         supervising.terminate()

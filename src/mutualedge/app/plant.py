@@ -1,16 +1,14 @@
 """The local consortium that ``mutualedge up`` founds: two enterprises, to be kept for long."""
 
-import os
-import shutil
 from pathlib import Path
 
-from mutualedge.app.founding import Founding, found_consortium
+from mutualedge.app.founding import Founding
 from mutualedge.app.options import (
     BorrowingSettings,
     LendingSettings,
     TimingSettings,
 )
-from mutualedge.errors import UsageError
+from mutualedge.app.whole_founding import found_whole
 from mutualedge.model import EnterpriseId, Milliseconds
 
 CANDY, LOGISTICS = EnterpriseId("candy"), EnterpriseId("logistics")
@@ -43,28 +41,4 @@ def found_plant(folder: Path) -> None:
     Raises:
         UsageError: Something else is in the folder, or it cannot be made.
     """
-    unfinished = folder.with_name(f".{folder.name}.founding.{os.getpid()}")
-    try:
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found_consortium(founding(), unfinished)
-        _make_durable(unfinished)
-        unfinished.replace(folder)
-        _sync(folder.parent)
-    except OSError as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        sentence = f"{folder} cannot hold a new consortium ({error.strerror}); name another folder."
-        raise UsageError("app.consortium.unfounded", sentence) from error
-
-
-def _make_durable(folder: Path) -> None:
-    """Have everything on the disk before anybody relies on it: keys are made once."""
-    for path in (*folder.rglob("*"), folder):
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    found_whole(founding(), folder)

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from mutualedge.app.founding import OFFLINE_KEY_FILE, Founding, Place, found_consortium
+from mutualedge.app.founding import OFFLINE_KEY_FILE, Founding, Place
 from mutualedge.app.names import parse_enterprise
 from mutualedge.app.options import BorrowingSettings, LendingSettings, TimingSettings
+from mutualedge.app.whole_founding import found_whole, is_unfinished
 from mutualedge.errors import UsageError
 
 
@@ -15,7 +16,7 @@ def found_alone(folder: Path, enterprise: str, consortium: str, place: Place) ->
         UsageError: A name or a port is none, or the folder is not empty.
     """
     name = parse_enterprise(enterprise)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not is_unfinished(folder) and not _is_empty(folder):
         sentence = f"{folder} is no empty folder; name a new one, so that nothing is overwritten."
         raise UsageError("membership.folder.used", sentence)
     founding = Founding(
@@ -27,7 +28,7 @@ def found_alone(folder: Path, enterprise: str, consortium: str, place: Place) ->
         place=place,
         are_ports_fixed=True,
     )
-    found_consortium(founding, folder)
+    found_whole(founding, folder)
     return (
         f"Founded '{consortium}' with its first member '{name}'. Start it:\n"
         f"  mutualedge up {folder}\n"
@@ -35,3 +36,7 @@ def found_alone(folder: Path, enterprise: str, consortium: str, place: Place) ->
         f"  mutualedge invite {folder / name} NAME\n"
         f"Then keep {folder / name / OFFLINE_KEY_FILE} offline, except to approve, renew or leave."
     )
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())

@@ -9,6 +9,7 @@ import msgspec
 from mutualedge.adapters.linux import is_locked, start_ticks
 from mutualedge.app.files import PROCESS_FILE, STORE_FILE
 from mutualedge.app.status import STATUS_FILE, Kind, ProcessStatus, read_status
+from mutualedge.app.whole_founding import is_unfinished
 from mutualedge.errors import CorruptState, UsageError
 from mutualedge.identity import HUB
 from mutualedge.model import NS_PER_MS, UNREADABLE, InstantText
@@ -111,7 +112,9 @@ def gather(folder: Path, now_ns: int) -> ConsortiumView:
 
 
 def process_folders(folder: Path) -> dict[str, Path]:
-    """Return the folder of each process, by name, hub first."""
+    """Return the folder of each process, by name, hub first; none while it is being founded."""
+    if is_unfinished(folder):
+        return {}
     found = {path.parent.name: path.parent for path in folder.glob(f"*/{PROCESS_FILE}")}
     return {name: found[name] for name in sorted(found, key=lambda name: (name != HUB, name))}
 
