@@ -31,8 +31,9 @@ def random_set(
     """
     period_us = [rng.randint(5_000, 400_000) for _ in range(count)]
     weights = [rng.uniform(0.2, 1.8) for _ in range(count)]
+    total = sum(weights)
     execution_us = [
-        max(1, int(each * load * weight / sum(weights)))
+        max(1, int(each * load * weight / total))
         for each, weight in zip(period_us, weights, strict=True)
     ]
     deadline_us = [
