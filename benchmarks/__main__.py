@@ -8,7 +8,17 @@ import sys
 from collections.abc import Callable
 from time import monotonic
 
-from benchmarks import anomaly, footprint, ledger, offload, session, status, timing, tlog
+from benchmarks import (
+    anomaly,
+    footprint,
+    ledger,
+    offload,
+    plan_edf,
+    session,
+    status,
+    timing,
+    tlog,
+)
 from benchmarks.adopted import run_admission, run_audit
 from benchmarks.lines import Metric, save
 
@@ -17,6 +27,7 @@ CAPABILITIES: dict[str, Callable[[], list[Metric]]] = {
     "session": session.run,
     "footprint": footprint.run,
     "admission": run_admission,
+    "plan_edf": plan_edf.run,
     "ledger": ledger.run,
     "tlog": tlog.run,
     "audit": run_audit,

@@ -8,10 +8,14 @@ from benchmarks.lines import Detail, Metric, Target, judged
 LineOf = Mapping[str, str | int | float]
 
 DECISION_TARGET = (Target(quantity="p99", at_most=100.0),)
+THOUSAND_TARGET = (Target(quantity="p99", at_most=1_000.0),)
 AUDIT_TARGET = (Target(quantity="p50", at_least=10_000.0),)
 
-DECISIONS = " all"
-"""Ends the name of a line about every decision of one mix of 100 tasks."""
+DECISIONS = (" all", " one more job", " one more promise")
+"""Ends the name of a line about every decision of one mix of tasks."""
+
+OF_A_THOUSAND = ("1000+0", "500+500", "0+1000")
+"""In the name of a mix of 1,000 tasks; others are of 100."""
 
 _SHOWN = frozenset({"benchmark", "kind", "n", "unit", "median", "value", "p99"})
 
@@ -27,7 +31,10 @@ def run_audit() -> list[Metric]:
 
 
 def _decision_target(line: LineOf) -> tuple[Target, ...]:
-    return DECISION_TARGET if str(line["kind"]).endswith(DECISIONS) else ()
+    kind = str(line["kind"])
+    if not kind.endswith(DECISIONS):
+        return ()
+    return THOUSAND_TARGET if {*kind.split()} & {*OF_A_THOUSAND} else DECISION_TARGET
 
 
 def _audit_target(line: LineOf) -> tuple[Target, ...]:

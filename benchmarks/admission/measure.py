@@ -7,6 +7,7 @@ from time import thread_time_ns
 
 from msgspec.structs import replace
 
+from benchmarks.admission.models import time_models
 from mutualedge.model import NS_PER_MS, NS_PER_S
 from mutualedge.plan.admission import (
     Admitted,
@@ -44,6 +45,7 @@ def run(seed: int = 1) -> list[Line]:
     for reservation_count, job_count in MIXES:
         lines += _time_decisions(Random(seed), reservation_count, job_count)
     lines += _time_promises(Random(seed))
+    lines += [_times_line(kind, times_ns) for kind, times_ns in time_models(seed).items()]
     lines.append(_time_booking())
     lines += _compare_with_search(Random(seed))
     return lines

@@ -118,6 +118,8 @@ def _may_block_from(
         streams,
         first_deadlines,
         (),
+        # Past the expiry nothing blocks, and the reservations hold by themselves.
+        until_ns=expiry_ns,
         blocking=stack_blocking([(expiry_ns, blocking_ns)]),
         refinements_max=JOB_REFINEMENTS_MAX,
     )
@@ -157,12 +159,21 @@ def _latest_start_ns(
 
 def _demand_before_ns(state: ProcessorSnapshot, until_ns: int, due_ns: int, now_ns: int) -> int:
     """Return what reservations can release from now until an instant, due by another one."""
+    profile = state.profile
     demand_ns = 0
-    for each, next_ns in zip(state.profile.reservations, state.next_releases_ns, strict=True):
-        if next_ns <= until_ns:
-            span_ns = min(until_ns, due_ns - each.deadline_ns) - max(now_ns, next_ns)
-            if span_ns >= 0:
-                demand_ns += (span_ns // each.period_ns + 1) * each.budget_ns
+    # Comparisons instead of min() and max(), as in `_first_deadlines_ns`.
+    for next_ns, deadline_ns, period_ns, budget_ns in zip(
+        state.next_releases_ns,
+        profile.deadlines_ns,
+        profile.streams.periods_ns,
+        profile.streams.budgets_ns,
+        strict=True,
+    ):
+        first_ns = next_ns if next_ns > now_ns else now_ns  # noqa: FURB136
+        last_ns = due_ns - deadline_ns
+        last_ns = last_ns if last_ns < until_ns else until_ns  # noqa: FURB136
+        if first_ns <= last_ns:
+            demand_ns += ((last_ns - first_ns) // period_ns + 1) * budget_ns
     return demand_ns
 
 
