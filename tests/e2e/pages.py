@@ -50,7 +50,7 @@ GENERAL = (
     (re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\r"), ""),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "<time>"),
     (re.compile(r"mutualedge-invitation-1-\S+"), "<invitation>"),
-    (re.compile(r"[0-9a-f]{4}(?: [0-9a-f]{4}){3}|\b[0-9a-f]{6}…|\b[0-9a-f]{16,}\b"), "<digest>"),
+    (re.compile(r"[0-9a-f]{4}(?: [0-9a-f]{4}){5}|\b[0-9a-f]{6}…|\b[0-9a-f]{16,}\b"), "<digest>"),
     (re.compile(r"(?<![\w.:/])/[\w./-]*[\w-]"), "<path>"),
     (re.compile(r"\b\d+[dhms](?:\d+[hms])?(?= ago)|\bjust now"), "<age>"),
     (re.compile(r"<age> ago"), "<age>"),
