@@ -30,7 +30,7 @@ def run() -> list[Metric]:
 
 
 def _metrics(kept: Kept, medium: str, load: float) -> list[Metric]:
-    said = f"runner {kept.timing}, node {kept.scheduling}, {hog_count()} hogs, files in {medium}"
+    said = f"timing {kept.timing}, node {kept.scheduling}, {hog_count()} hogs, files in {medium}"
     delays_ns = [each.delay_us * NS_PER_US for each in kept.answers]
     delays = msgspec.structs.replace(
         timed(f"reading to answer at the device, {said}", delays_ns, unit="ms"),

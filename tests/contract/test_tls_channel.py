@@ -151,13 +151,15 @@ def test_the_silent_and_the_oversized_keep_nobody_out(
     asyncio.run(main())
 
 
-def test_silence_holds_no_place_that_others_wait_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("speaks_tls", [False, True])
+def test_silence_holds_no_place_that_others_wait_for(tmp_path: Path, speaks_tls: bool) -> None:
     """One stranger with a connection for every place keeps a question waiting for a second."""
 
     async def main() -> None:
         async with office(tmp_path) as (port, root), AsyncExitStack() as stack:
+            context = ssl.create_default_context(cadata=root) if speaks_tls else None
             for _ in range(channel.CONNECTIONS_MAX):
-                _, writer = await asyncio.open_connection(HOST, port)
+                _, writer = await asyncio.open_connection(HOST, port, ssl=context)
                 stack.callback(writer.close)
             assert await ask(HOST, port, root, b"abc") == b"cba"
 

@@ -15,6 +15,9 @@ from mutualedge.errors import UsageError
 STAGE = ".founding"
 """Folder that is there until all of it has its place."""
 
+DONE = ".founded"
+"""What is left of that part, if removing it was cut off; it means nothing."""
+
 NEW_FOLDER, NAMES_FILE = "new", "names"
 
 
@@ -53,8 +56,9 @@ def _found(founding: Founding, folder: Path) -> None:
     for name in names:
         (new / name).replace(folder / name)
     _sync(folder)
-    shutil.rmtree(folder / STAGE)
+    (folder / STAGE).replace(folder / DONE)  # in one step: now all of it counts
     _sync(folder)
+    shutil.rmtree(folder / DONE, ignore_errors=True)
 
 
 def _undo(folder: Path) -> None:

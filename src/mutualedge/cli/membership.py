@@ -56,9 +56,7 @@ def join(
     from mutualedge.app.membership.joining import join_consortium
 
     text = sys.stdin.readline() if invitation == "-" else invitation
-    own = asyncio.run(join_consortium(text, folder, tell, wait_s))
-    tell(f"Joined. Keep {own}/enterprise.key offline, except to approve, renew or leave.")
-    tell(f"Start the node: mutualedge up {folder}")
+    asyncio.run(join_consortium(text, folder, tell, wait_s))
     return 0
 
 

@@ -1,4 +1,8 @@
-"""The priority of a process that others wait for, taken if the system grants it."""
+"""The priority of a process that others wait for, taken if the system grants it.
+
+A runner takes real time first (``adapters/isolation/confine.py``, a script that imports nothing of
+the project): it computes for as long as it was told, and is stopped then. A node is not.
+"""
 
 import os
 from dataclasses import dataclass

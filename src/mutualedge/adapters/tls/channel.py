@@ -153,6 +153,9 @@ class _Desk:
                 reader, writer = await self._secure(taken)
             try:
                 await self._answer_one(reader, writer)
+            except asyncio.CancelledError:
+                writer.transport.abort()  # nobody waits for who is put out
+                raise
             finally:
                 await _close(writer)
 

@@ -18,7 +18,7 @@ from mutualedge.app.files import (
     write_process_file,
     write_secret_record,
 )
-from mutualedge.app.founding import LOOPBACK, free_ports, write_offline_key
+from mutualedge.app.founding import LOOPBACK, OFFLINE_KEY_FILE, free_ports, write_offline_key
 from mutualedge.app.measurement import runner_measurement
 from mutualedge.app.membership.desk import Desk
 from mutualedge.app.membership.invitation import Invitation, parse_invitation
@@ -109,6 +109,9 @@ async def join_consortium(text: str, folder: Path, say: Say, timeout_s: float) -
     say(f"Checked {len(blocks)} blocks of the ledger, from the first one on: they are in order.")
     granted = await _credentials(joining, consortium, met)
     _write_files(joining, founding, granted)
+    key = joining.own / OFFLINE_KEY_FILE
+    say(f"Joined. Keep {key} offline, except to approve, renew or leave.")
+    say(f"Start the node: mutualedge up {folder}")
     return joining.own
 
 
