@@ -15,6 +15,7 @@ from mutualedge.ledger import (
     Close,
     Command,
     Contradict,
+    Executed,
     Ledger,
     SetLimit,
     Settle,
@@ -64,6 +65,7 @@ step = st.fixed_dictionaries(
         "turned": st.booleans(),
         "vouched": st.lists(st.integers(0, 6), min_size=1, max_size=2),
         "proved": st.lists(st.integers(0, 8), max_size=2),
+        "executed": st.booleans(),
         "limit": st.sampled_from([0, 100, 220, 400]),
         "wait_s": st.sampled_from([0, 0, 0, 1, 5, 11, 11, 30, 61]),
     }
@@ -90,6 +92,7 @@ class Both:
         assert self.books.consortium.digest == self.ledger.consortium_at(self.count).digest
         for outcome in outcomes:  # none if its sender left
             assert self.audited(command) == outcome.is_done, outcome
+        self.books.seal(self.ledger.head_digest)
         self.compare()
 
     def audited(self, command: Command) -> bool:
@@ -179,7 +182,8 @@ def step_of(both: Both, drawn: dict[str, object]) -> tuple[EnterpriseId, Action]
         names = [name for name in NAMES if name != (CORD, BOLT, ACME)[drawn["lease"] % 3]]
         chosen = names if drawn["signed"] else NAMES
         signers = None if drawn["by_its_party"] else NAMES[:1]
-        return ACME, AdoptTrust(trust=successor(both.ledger.consortium, *chosen, signers=signers))
+        trust = successor(both.ledger.consortium, *chosen, signers=signers)
+        return ACME, AdoptTrust(trust=trust, executed=executed_of(both, drawn))
     if drawn["kind"] == "open" or not both.leases:
         fresh = agreement(both.count, both.now_ns, turned=drawn["turned"])
         both.leases.append((LeaseId(fresh.payload_digest), fresh))
@@ -190,6 +194,14 @@ def step_of(both: Both, drawn: dict[str, object]) -> tuple[EnterpriseId, Action]
     asker = terms.provider if drawn["kind"] == "claim" else terms.requester
     caller = asker if drawn["by_its_party"] else CORD
     return caller, one_sided(drawn, lease, terms)
+
+
+def executed_of(both: Both, drawn: dict[str, object]) -> Executed | None:
+    """Return the head, now and then of another height, or nothing, as drawn."""
+    if not drawn["executed"]:
+        return None
+    height = both.ledger.height - (drawn["lease"] == 0)
+    return Executed(height=height, block=both.ledger.head_digest)
 
 
 def one_sided(drawn: dict[str, object], lease: LeaseId, terms: Agreement) -> Action:

@@ -1,6 +1,7 @@
 """A consortium of simulated members: keys, platforms and trust file, all from their names."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -82,15 +83,16 @@ def enterprise_key(name: str) -> SigningKey:
     return SigningKey(seed_of(name, "enterprise"))
 
 
-def successor(before: Consortium, *names: str) -> Envelope:
-    """Return the next version of a trust file with these members, signed by all of those before."""
+def successor(before: Consortium, *names: str, signers: Iterable[str] | None = None) -> Envelope:
+    """Return the next version with these members, signed by all of those before unless told."""
     trust = msgspec.structs.replace(
         before.trust,
         version=before.trust.version + 1,
         previous=before.digest,
         members=tuple(_card(name) for name in sorted(names)),
     )
-    return sign_record(trust, *(enterprise_key(each.enterprise) for each in before.members))
+    voters = [each.enterprise for each in before.members] if signers is None else signers
+    return sign_record(trust, *map(enterprise_key, voters))
 
 
 def _platform(root: SimulatedRoot, name: str) -> SimulatedPlatform:

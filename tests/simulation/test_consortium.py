@@ -30,6 +30,14 @@ def test_a_quiet_day_settles_every_call_exactly() -> None:
     assert counts["microcredits posted"] == counts["scored at a partner"] * 500
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_who_leaves_three_and_countersigns_no_more_holds_nothing_up(seed: int) -> None:
+    """Every block becomes final, by every fault, and the audit proves all of the day."""
+    world = World(Plan(seed=seed, change="leave silently")).run()
+    world.judge()
+    assert world.schedule.counts["countersignature withheld"] > 0
+
+
 @pytest.mark.parametrize("lie", sorted(LIES))
 def test_a_liar_is_blamed_or_gains_nothing(lie: str) -> None:
     """On an otherwise quiet day the auditor blames nobody but the liar."""

@@ -103,7 +103,12 @@ def without_removal_rule(patch: pytest.MonkeyPatch) -> None:
 
 def without_height(patch: pytest.MonkeyPatch) -> None:
     """Judge every block by the members of today."""
-    patch.setattr(engine.Ledger, "consortium_at", lambda self, _height: self.consortium)
+    patch.setattr(trust.TrustVersions, "at", lambda self, _height: self.latest)
+
+
+def without_exits(patch: pytest.MonkeyPatch) -> None:
+    """Wait for the countersignature of whoever left, whatever it said when it did."""
+    patch.setattr(trust, "_verify_exit", lambda *_: None)
 
 
 def without_window(patch: pytest.MonkeyPatch) -> None:
@@ -162,6 +167,11 @@ MUTANTS = {
         without_height,
         Plan(seed=1, hours=12, faults=QUIET, change="leave"),
         r"audit\.missing\.countersignature",
+    ),
+    "exits": (
+        without_exits,
+        Plan(seed=1, hours=12, faults=QUIET, change="leave silently"),
+        r"block \d+ is not final",
     ),
     "answers": (
         without_answers,

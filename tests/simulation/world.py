@@ -18,7 +18,15 @@ from mutualedge.model import (
     Nanoseconds,
 )
 from mutualedge.node import Node
-from mutualedge.protocol import Reading, ReadingScored, Refused, Reply
+from mutualedge.protocol import (
+    Ask,
+    Output,
+    Reading,
+    ReadingScored,
+    Refused,
+    Reply,
+    SubmitCountersignatures,
+)
 from mutualedge.runner import Attester, Runner
 from mutualedge.signing import Entropy
 from tests.simulation.driven import DrivenProcess
@@ -67,6 +75,10 @@ class ClockStep:
     down_hours: float = 0
 
 
+LEAVING = ("leave", "leave silently")
+"""With everybody's consent, countersigning to the end; or by itself, countersigning no more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What one run simulates."""
@@ -78,7 +90,7 @@ class Plan:
     lie: str | None = None
     readings_a_day: int = READINGS_A_DAY
     credit_microcredits: int = CREDIT_MICROCREDITS
-    change: Literal["join", "leave"] | None = None
+    change: Literal["join", "leave", "leave silently"] | None = None
     steps: tuple[ClockStep, ...] = ()
     is_driven: bool = False
     """Whether the product's driver performs the effects; slower, and nobody lies then."""
@@ -92,7 +104,7 @@ class World:
         self.schedule = Schedule(plan.seed)
         self.names = founders = NAMES[: plan.members]
         self.joiner = NAMES[plan.members] if plan.change == "join" else None
-        self.leaver = self.names[-1] if plan.change == "leave" else None
+        self.leaver = self.names[-1] if plan.change in LEAVING else None
         self._ring = (*founders, self.joiner) if self.joiner else founders
         self._is_leaving = False
         self.founded: Founded = found(founders, self._ring[plan.members :])
@@ -157,6 +169,9 @@ class World:
         if self.leaver is not None:
             self.schedule.at(at_ns, self._stop_trading)
             trust = successor(before, *self.names[:-1])
+            if self.plan.change == "leave silently":
+                trust = successor(before, *self.names[:-1], signers=(self.leaver,))
+                member = self.network.processes[self.leaver]
             Change(self.schedule, self.hub, member, trust, self._left).begin(at_ns)
 
     def _join(self) -> None:
@@ -173,7 +188,16 @@ class World:
         """Let the leaver's owner decide that it lends and borrows no more."""
         assert self.leaver is not None
         self._is_leaving = True
+        if self.plan.change == "leave silently":
+            self.network.processes[self.leaver].tamper = self._without_countersignatures
         self.network.processes[self.leaver].crash(NS_PER_S)
+
+    def _without_countersignatures(self, output: Output) -> Output | None:
+        """Keep back what the leaver owes the others, from before it leaves and for good."""
+        if isinstance(output, Ask) and isinstance(output.request, SubmitCountersignatures):
+            self.schedule.counts.add("countersignature withheld")
+            return None
+        return output
 
     def _left(self) -> None:
         self.schedule.counts.add("left")

@@ -151,6 +151,9 @@ class DictContext:
     def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         return iter(sorted(row for row in self.rows.items() if row[0].startswith(prefix)))
 
+    def executed(self, height: int) -> Digest | None:
+        return None if height else ZERO_DIGEST
+
     def emit(self, event: Event) -> None:
         self.events.append(event)
 

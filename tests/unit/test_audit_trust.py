@@ -5,9 +5,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from mutualedge.audit import CheckpointItem, TrustItem, render_text, verify_bundle
-from mutualedge.ledger import AdoptTrust, Block
-from mutualedge.model import Digest
+from mutualedge.audit import BlockItem, CheckpointItem, TrustItem, render_text, verify_bundle
+from mutualedge.ledger import AdoptTrust, Block, Executed
+from mutualedge.model import Digest, EnterpriseId
 from mutualedge.signing import Envelope, parse_canonical, sign_record
 from tests.unit.audit_scenarios import (
     ACME,
@@ -193,6 +193,77 @@ def test_a_block_countersigned_under_another_version_is_named() -> None:
         assert only(report, "ledger.countersignature").subject == f"block {height}"
         assert only(report, "missing.countersignature").subject == f"block {height}"
         scenario.items[scenario.items.index(wrong)] = item
+
+
+def exit_of(leaver: EnterpriseId, scenario: Scenario, **executed: object) -> AdoptTrust:
+    """Return how a member leaves by its own signature, naming the head unless told."""
+    before, ledger = scenario.ledger.consortium, scenario.ledger
+    staying = [each.enterprise for each in before.members if each.enterprise != leaver]
+    head = Executed(height=ledger.height, block=ledger.head_digest)
+    return AdoptTrust(
+        trust=successor(before, *staying, signers=(leaver,)),
+        executed=msgspec.structs.replace(head, **executed),
+    )
+
+
+def test_a_silent_leaver_is_not_missed() -> None:
+    """Its exit counts for what it executed; for the rest those count who stayed."""
+    scenario = settled()
+    (*_, last) = (each for each in scenario.items if isinstance(each, BlockItem))
+    without(scenario, CORD, last)
+    leave = exit_of(CORD, scenario)
+    without(scenario, CORD, scenario.order())
+    height = scenario.ledger.height
+    missing = [each.subject for each in scenario.verify().findings]
+    assert missing == [f"block {height - 1}", f"block {height}"]
+    without(scenario, CORD, scenario.order(scenario.command(CORD, leave)))
+    report = scenario.verify()
+    assert report.status == "proved", report.findings
+    scenario.order()
+    assert scenario.verify().status == "proved"
+
+
+def test_a_silent_leaver_excuses_nobody_else() -> None:
+    """One of the two who stayed is not enough, with the leaver's countersignature or without."""
+    for signers in ((ACME,), (ACME, CORD)):
+        scenario = settled()
+        leave = exit_of(CORD, scenario)
+        item = scenario.order(scenario.command(CORD, leave))
+        scenario.items.remove(item)
+        scenario.add_block(item.block, signers)
+        found = only(scenario.verify(), "missing.countersignature")
+        assert found.subject == f"block {scenario.ledger.height}"
+
+
+def without(scenario: Scenario, silent: EnterpriseId, item: BlockItem) -> None:
+    """Take one member's countersignature off a block."""
+    scenario.items.remove(item)
+    scenario.add_block(item.block, [name for name in NAMES if name != silent])
+
+
+@pytest.mark.parametrize("executed", [{"block": Digest("ab" * 32)}, {"height": 99}, {"height": 0}])
+def test_an_exit_of_another_ledger_is_named(executed: dict[str, object]) -> None:
+    """It excuses nobody: the block wants the leaver's countersignature all the same."""
+    scenario = settled()
+    leave = scenario.command(CORD, exit_of(CORD, scenario, **executed))
+    forged(scenario, leave)
+    item = scenario.items[-1]
+    assert isinstance(item, BlockItem)
+    without(scenario, CORD, item)
+    report = scenario.verify()
+    assert only(report, "ledger.exit-block").culprit == "ledger-writer"
+    height = scenario.ledger.height + 1
+    assert only(report, "missing.countersignature").subject == f"block {height}"
+
+
+def test_letting_somebody_go_who_did_not_ask_itself_is_named() -> None:
+    """By its own signature alone nobody leaves unless it says so, and which block it executed."""
+    for unsaid, by in ((True, CORD), (False, ACME)):
+        scenario = settled()
+        leave = exit_of(CORD, scenario)
+        action = msgspec.structs.replace(leave, executed=None) if unsaid else leave
+        report = forged(scenario, scenario.command(by, action)).verify()
+        assert only(report, "ledger.exit-alone").culprit == "ledger-writer"
 
 
 def test_more_members_need_more_countersignatures() -> None:

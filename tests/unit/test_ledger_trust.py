@@ -7,9 +7,17 @@ import pytest
 
 from mutualedge.errors import CorruptState, PeerError, RefusedByPolicy
 from mutualedge.identity import verify_successor, verify_trust
-from mutualedge.ledger import AdoptTrust, Countersignature, Ledger, TrustAdopted, replay
+from mutualedge.ledger import (
+    AdoptTrust,
+    Countersignature,
+    Executed,
+    Ledger,
+    TrustAdopted,
+    replay,
+)
+from mutualedge.ledger.engine import EXECUTED_MAX
 from mutualedge.ledger.trust import TRUST_TABLE
-from mutualedge.model import NS_PER_MS, Digest, EnterpriseId
+from mutualedge.model import NS_PER_MS, ZERO_DIGEST, Digest, EnterpriseId
 from mutualedge.signing import Envelope, sign_record, verify_record
 from tests.unit.ledger_world import (
     ACME,
@@ -53,6 +61,26 @@ def adoption(
 
 def adopt(world: World, *names: EnterpriseId, by: str = ACME) -> str:
     return world.ask(by, adoption(world, *names))
+
+
+def exit_of(leaver: EnterpriseId, world: World, **executed: object) -> AdoptTrust:
+    """Return how a member leaves by its own signature, naming the head unless told."""
+    before, ledger = world.ledger.consortium, world.ledger
+    staying = [each.enterprise for each in before.members if each.enterprise != leaver]
+    head = Executed(height=ledger.height, block=ledger.head_digest)
+    return AdoptTrust(
+        trust=successor(before, *staying, signers=(leaver,)),
+        executed=msgspec.structs.replace(head, **executed),
+    )
+
+
+def world_of_three() -> World:
+    """Return acme, bolt and cord, whose version holds from block 2 on, after block 3."""
+    world = World()
+    assert adopt(world, *WITHOUT_DUNE) == "done"
+    world.run()
+    world.run()
+    return world
 
 
 def countersigned(world: World, height: int, *names: str) -> list[Envelope]:
@@ -301,3 +329,104 @@ def test_the_largest_trust_file_fits_a_command() -> None:
         verify_successor(successor(consortium(), *NAMES, *crowd), consortium()).digest
         == world.ledger.consortium_at(2).digest
     )
+
+
+def test_a_silent_leaver_of_three_holds_no_block_up() -> None:
+    """Its exit vouches for what it executed; for the rest more than two thirds of others do."""
+    world = world_of_three()
+    leave = exit_of(CORD, world)
+    world.run()
+    assert not world.ledger.is_final(world.blocks[3], countersigned(world, 4, ACME, BOLT))
+    assert world.ask(CORD, leave) == "done"
+    again = Ledger(consortium(), world.rows.items())
+    for ledger in (world.ledger, again):
+        for height in (2, 3, 4, 5):
+            block = world.blocks[height - 1]
+            assert ledger.is_final(block, countersigned(world, height, ACME, BOLT))
+            assert ledger.is_final(block, countersigned(world, height, ACME, BOLT, CORD))
+            assert not ledger.is_final(block, countersigned(world, height, ACME))
+            assert not ledger.is_final(block, countersigned(world, height, ACME, CORD))
+
+
+def test_of_two_the_other_one_suffices() -> None:
+    """Nobody but it is left to countersign; before the exit both had to."""
+    world = world_of_three()
+    assert world.ask(CORD, exit_of(CORD, world)) == "done"
+    world.run()
+    leave = exit_of(BOLT, world)
+    world.run()
+    assert not world.ledger.is_final(world.blocks[5], countersigned(world, 6, ACME))
+    assert world.ask(BOLT, leave) == "done"
+    assert all(
+        world.ledger.is_final(world.blocks[height - 1], countersigned(world, height, ACME))
+        for height in (5, 6, 7)
+    )
+
+
+def test_an_exit_vouches_for_every_version_it_saw() -> None:
+    """Whoever executed a block executed all before it, of earlier versions too."""
+    world = world_of_three()
+    assert world.ask(CORD, exit_of(CORD, world)) == "done"
+    founding = world.blocks[0]
+    assert world.ledger.is_final(founding, countersigned(world, 1, ACME, BOLT))
+    assert not world.ledger.is_final(founding, countersigned(world, 1, ACME))
+
+
+def test_what_was_final_stays_final_when_a_signer_leaves() -> None:
+    """Its countersignature counts as long as anybody asks."""
+    world = World()
+    world.run()
+    leave = exit_of(DUNE, world, height=0, block=ZERO_DIGEST)
+    words = countersigned(world, 1, ACME, BOLT, DUNE)
+    assert world.ledger.is_final(world.blocks[0], words)
+    assert world.ask(DUNE, leave) == "done"
+    assert world.ledger.is_final(world.blocks[0], words)
+
+
+def test_who_executed_nothing_yet_may_leave_in_the_first_block() -> None:
+    """Before the first block everybody executed as much."""
+    world = World()
+    assert world.ask(DUNE, exit_of(DUNE, world)) == "done"
+
+
+@pytest.mark.parametrize(
+    "executed", [{"block": Digest("ab" * 32)}, {"height": 4}, {"height": 0}, {"height": 9}]
+)
+def test_an_exit_names_a_block_of_this_ledger(executed: dict[str, object]) -> None:
+    """Another block, or one that nobody has executed, vouches for nothing."""
+    world = world_of_three()
+    assert world.ask(CORD, exit_of(CORD, world, **executed)) == "ledger.trust.executed"
+    assert world.ledger.consortium.has(CORD)
+
+
+def test_an_exit_names_a_block_of_lately() -> None:
+    """One that members still remember; the bound is of the rules, so that all agree."""
+    world = World()
+    leave = exit_of(DUNE, world)
+    for _ in range(EXECUTED_MAX):
+        world.run()
+    assert world.ask(DUNE, leave) == "ledger.trust.executed"
+
+
+def test_who_leaves_by_its_own_signature_says_so_itself() -> None:
+    """With its last block, and for nobody else: only then the others need not wait for it."""
+    world = world_of_three()
+    leave = exit_of(CORD, world)
+    unsaid = msgspec.structs.replace(leave, executed=None)
+    both = AdoptTrust(
+        trust=successor(world.ledger.consortium, ACME, signers=(BOLT, CORD)),
+        executed=leave.executed,
+    )
+    for by, action in ((CORD, unsaid), (ACME, leave), (ACME, unsaid), (CORD, both)):
+        assert world.ask(by, action) == "ledger.trust.alone"
+    joins = msgspec.structs.replace(adoption(world, *NAMES), executed=leave.executed)
+    assert world.ask(ACME, joins) == "ledger.trust.alone"
+
+
+def test_an_exit_that_enough_signed_says_its_last_block_too() -> None:
+    """Approved or not, the one that goes may spare the others the wait for it."""
+    world = world_of_three()
+    leave = exit_of(CORD, world)
+    signed = successor(world.ledger.consortium, ACME, BOLT)
+    assert world.ask(CORD, msgspec.structs.replace(leave, trust=signed)) == "done"
+    assert world.ledger.is_final(world.blocks[3], countersigned(world, 4, ACME, BOLT))

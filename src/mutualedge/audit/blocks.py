@@ -9,7 +9,7 @@ from mutualedge.audit.lineage import Lineage
 from mutualedge.audit.report import LEDGER_WRITER, UNKNOWN, Findings
 from mutualedge.identity import Consortium
 from mutualedge.ledger import Block, Countersignature
-from mutualedge.model import ZERO_DIGEST, Digest
+from mutualedge.model import ZERO_DIGEST, Digest, EnterpriseId
 from mutualedge.signing import Envelope, key_id_of
 
 _LEDGER = 9
@@ -52,7 +52,7 @@ class BlockJudge:
         signed = [each for line, item in items if (each := self._verify(line, item)) is not None]
         signed.sort(key=lambda each: each.block.height)
         self.chain = self._unforked(signed)
-        self.lineage.follow(each.block for each in self.chain)
+        self.lineage.follow((each.digest, each.block) for each in self.chain)
         for each in signed:
             self._count_countersigners(each)
 
@@ -74,7 +74,7 @@ class BlockJudge:
         )
 
     def _count_countersigners(self, signed: SignedBlock) -> None:
-        """Count by the trust file that holds for this block, whatever came later."""
+        """Count by the trust file that holds for this block, and by what its leavers said."""
         members = self.lineage.at(signed.block.height).members
         keys = {key_id_of(each.settlement_key): each.settlement_key for each in members}
         signers: list[str] = []
@@ -89,9 +89,18 @@ class BlockJudge:
                 self._add("ledger.countersignature", sentence, signed.line, signed.subject)
             else:
                 signers += [each.keyid for each in envelope.signatures]
-        needed = 2 * len(members) // 3 + 1
-        if len(set(signers)) < needed:
-            sentence = f"{len(set(signers))} members countersigned the block; {needed} are needed."
+        names = [each.enterprise for each in members if key_id_of(each.settlement_key) in signers]
+        self._check_quorum(signed, frozenset(names))
+
+    def _check_quorum(self, signed: SignedBlock, signers: frozenset[EnterpriseId]) -> None:
+        """More than two thirds vouch; or, if one left that never did, as many of the others."""
+        height = signed.block.height
+        members = {each.enterprise for each in self.lineage.at(height).members}
+        vouching = (signers | self.lineage.vouching(height)) & members
+        stayed = members - {self.lineage.excused(height)}
+        if all(3 * len(vouching & each) <= 2 * len(each) for each in (members, stayed)):
+            needed = 2 * len(members) // 3 + 1
+            sentence = f"{len(vouching)} members countersigned the block; {needed} are needed."
             self._add("missing.countersignature", sentence, signed.line, signed.subject)
 
     def _unforked(self, signed: list[SignedBlock]) -> list[SignedBlock]:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from typing import TypeVar, assert_never
 
 from mutualedge.errors import MutualEdgeError
-from mutualedge.identity import Consortium, leavers, verify_successor
+from mutualedge.identity import Consortium, has_quorum, leavers, verify_successor
 from mutualedge.ledger import (
     AdoptTrust,
     Claim,
     Close,
     Command,
     Contradict,
+    Executed,
     OpenLease,
     SetLimit,
     Settle,
@@ -26,6 +27,7 @@ from mutualedge.model import (
     JSON_INTEGER_MAX,
     NS_PER_MS,
     NS_PER_S,
+    ZERO_DIGEST,
     Digest,
     EnterpriseId,
     KeyId,
@@ -39,6 +41,9 @@ LEASE_AHEAD_NS_MAX = 366 * 86_400 * NS_PER_S
 
 DISPUTE_WINDOW_MS_MAX = 31 * 86_400 * 1_000
 """Longest dispute window, 31 days."""
+
+EXIT_BLOCKS_MAX = 4096
+"""A leaver executed one of so many last blocks."""
 
 SWEEP_MAX = 256
 """Leases that fall due at the start of one block; the others wait for the next one."""
@@ -105,6 +110,7 @@ class Books:
         """Start before the first block, with the trust file that holds from it on."""
         self.consortium = founding
         self._following: Consortium | None = None
+        self._digests = [ZERO_DIGEST]
         self.leases: dict[LeaseId, LeaseBook] = {}
         self._unresolved: dict[LeaseId, None] = {}
         self._lines: dict[tuple[EnterpriseId, EnterpriseId], CreditLine] = {}
@@ -123,6 +129,10 @@ class Books:
         for due_ns, lease_id in due[:SWEEP_MAX]:
             if due_ns <= now_ns:
                 self._resolve_due(lease_id)
+
+    def seal(self, digest: Digest) -> None:
+        """End a block; a leaver may say from now on that it executed this one last."""
+        self._digests.append(digest)
 
     def run(self, command: Command, now_ns: int) -> None:
         """Carry one command out.
@@ -145,24 +155,40 @@ class Books:
             case SetLimit():
                 self._set_limit(action, caller)
             case AdoptTrust():
-                self._adopt(action)
+                self._adopt(action, caller)
             case _:
                 assert_never(action)
 
     # --- who is in
 
-    def _adopt(self, action: AdoptTrust) -> None:
+    def _adopt(self, action: AdoptTrust, caller: EnterpriseId) -> None:
         """From the next block on these members command; who leaves has nothing open."""
         try:
             adopted = verify_successor(action.trust, self.consortium)
         except MutualEdgeError as error:
             raise Refused("trust", f"its trust file follows no version: {error}") from error
         _refuse_if(self._following is not None, "trust-twice")
+        self._refuse_exit(adopted, action.executed, caller)
         waiting = [self.leases[each] for each in self._unresolved]
         for name in leavers(self.consortium, adopted):
             is_open = any(name in {each.requester, each.provider} for each in waiting)
             _refuse_if(is_open, "removal")
         self._following = adopted
+
+    def _refuse_exit(
+        self, adopted: Consortium, executed: Executed | None, caller: EnterpriseId
+    ) -> None:
+        """Who is let go by its own word alone asks itself and says how far it went along."""
+        is_signed = has_quorum(adopted.envelope, self.consortium)
+        gone = leavers(self.consortium, adopted)
+        if executed is None:
+            _refuse_if(not is_signed, "exit-alone")
+            return
+        _refuse_if(caller not in gone, "exit-alone")
+        _refuse_if(len(gone) > 1 and not is_signed, "exit-alone")
+        recent = range(max(0, len(self._digests) - EXIT_BLOCKS_MAX), len(self._digests))
+        _refuse_if(executed.height not in recent, "exit-block")
+        _refuse_if(self._digests[executed.height] != executed.block, "exit-block")
 
     # --- two-sided life
 
@@ -437,6 +463,8 @@ _SENTENCES = {
     "account-full": "an account would overflow",
     "evidence": "a document in it is not this lease's, or twice, or not signed",
     "trust-twice": "the block had adopted another trust file before",
+    "exit-alone": "who leaves by its own signature did not command just that, with its last block",
+    "exit-block": "the block that the leaver executed last is none of these, or long ago",
     "removal": "a member that it removes was a party to an unresolved lease",
     "leaving": "one of the two leaves the consortium with this block",
     "limit-self": "an enterprise cannot lend to itself",

@@ -58,6 +58,7 @@ class LedgerJudge:
         """Replay the chain."""
         for each in self._blocks.chain:
             self._replay(each)
+            self._books.seal(each.digest)
         if self.sum_microcredits:
             sentence = f"All balances add up to {self.sum_microcredits} instead of zero."
             self._case.findings.add(

@@ -6,12 +6,23 @@ successor counts, so that whatever was signed under it can be held against its m
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from mutualedge.audit.envelopes import parse_document
+from mutualedge.audit.envelopes import check_signed_by_all, parse_document
 from mutualedge.errors import MutualEdgeError
-from mutualedge.identity import Consortium, verify_successor
-from mutualedge.ledger import AdoptTrust, Block, Command
+from mutualedge.identity import Consortium, leavers, verify_successor
+from mutualedge.ledger import AdoptTrust, Block, Command, Executed
+from mutualedge.model import ZERO_DIGEST, Digest, EnterpriseId
 from mutualedge.signing import Envelope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """Who left by its own command, with which version, and the last block it had executed."""
+
+    enterprise: EnterpriseId
+    version: int
+    height: int
 
 
 class Lineage:
@@ -21,6 +32,8 @@ class Lineage:
         """Take the version that holds from the first block on."""
         self._versions = [founding]
         self._from_heights = [0]
+        self._digests = [ZERO_DIGEST]
+        self._exits: list[Exit] = []
 
     @property
     def versions(self) -> tuple[Consortium, ...]:
@@ -36,26 +49,45 @@ class Lineage:
         """Return the version that holds for the block of this height."""
         return self._versions[bisect_right(self._from_heights, height) - 1]
 
-    def follow(self, blocks: Iterable[Block]) -> None:
-        """Take over every version that these blocks, in order, say was adopted."""
-        for block in blocks:
-            for envelope, outcome in zip(block.commands, block.outcomes, strict=False):
-                trust = _adopted(envelope)
-                if trust is not None and outcome.is_done:
-                    self._take(trust, block.height)
+    def vouching(self, height: int) -> frozenset[EnterpriseId]:
+        """Return who said when it left that it had executed this block or a later one."""
+        return frozenset(each.enterprise for each in self._exits if each.height >= height)
 
-    def _take(self, trust: Envelope, height: int) -> None:
+    def excused(self, height: int) -> EnterpriseId | None:
+        """Return the member of this block that left next and did not say that it executed it."""
+        next_version = self.at(height).trust.version + 1
+        left = [each for each in self._exits if each.version == next_version]
+        return left[0].enterprise if left and left[0].height < height else None
+
+    def follow(self, blocks: Iterable[tuple[Digest, Block]]) -> None:
+        """Take over every version that these blocks, in order, say was adopted."""
+        for digest, block in blocks:
+            for envelope, outcome in zip(block.commands, block.outcomes, strict=False):
+                command = parse_document(envelope.payload, Command)
+                if isinstance(command, str) or not outcome.is_done:
+                    continue
+                if isinstance(command.action, AdoptTrust):
+                    self._take(command.enterprise, command.action, envelope, block.height)
+            self._digests.append(digest)
+
+    def _take(
+        self, caller: EnterpriseId, action: AdoptTrust, envelope: Envelope, height: int
+    ) -> None:
+        before = self.at(height)
         try:
-            adopted = verify_successor(trust, self.at(height))
+            adopted = verify_successor(action.trust, before)
         except MutualEdgeError:
             return  # the replay names it, with the block that says it was carried out
-        if adopted.trust.version == self.latest.trust.version + 1:
-            self._versions.append(adopted)
-            self._from_heights.append(height + 1)
+        if adopted.trust.version != self.latest.trust.version + 1:
+            return
+        self._versions.append(adopted)
+        self._from_heights.append(height + 1)
+        said = action.executed
+        if said is None or caller not in leavers(before, adopted) or not self._is_known(said):
+            return
+        if check_signed_by_all(envelope, before.member(caller).settlement_key) is None:
+            left = Exit(enterprise=caller, version=adopted.trust.version, height=said.height)
+            self._exits.append(left)
 
-
-def _adopted(envelope: Envelope) -> Envelope | None:
-    command = parse_document(envelope.payload, Command)
-    if isinstance(command, str) or not isinstance(command.action, AdoptTrust):
-        return None
-    return command.action.trust
+    def _is_known(self, said: Executed) -> bool:
+        return said.height < len(self._digests) and self._digests[said.height] == said.block

@@ -107,6 +107,8 @@ RULES = (
     Meaning("audit.ledger.leaving", "It opened a lease for who left in that block.", WRITER),
     Meaning("audit.ledger.trust", "It adopted a trust file that follows no version.", WRITER),
     Meaning("audit.ledger.trust-twice", "It adopted two trust files in one block.", WRITER),
+    Meaning("audit.ledger.exit-alone", "It let go who did not ask for it itself.", WRITER),
+    Meaning("audit.ledger.exit-block", "It let go who executed another ledger.", WRITER),
     Meaning("audit.ledger.removal", "It let a member go whose lease was open.", WRITER),
     Meaning("audit.ledger.dispute-window", "It took too long a dispute window.", WRITER),
     Meaning("audit.ledger.older-unsigned", "It opened a lease before an older settled.", WRITER),

@@ -10,7 +10,7 @@ from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET, block_row_ke
 from mutualedge.consortium.views import HubSnapshot, MemberView
 from mutualedge.consortium.witness import WITNESS_BUCKET, WitnessDesk
 from mutualedge.errors import CorruptState, MutualEdgeError, PeerError, RefusedByPolicy
-from mutualedge.identity import Consortium, supermajority
+from mutualedge.identity import Consortium
 from mutualedge.ledger import BLOCK_SKEW_NS_MAX, CLOCK_ADVICE, Countersignature, Ledger
 from mutualedge.model import NS_PER_MS, NS_PER_S, EnterpriseId, format_instant
 from mutualedge.protocol import (
@@ -330,8 +330,8 @@ class Hub:
 
     def _is_final(self, height: int, signed: SignedBlock) -> bool:
         """Tell whether enough members countersigned; only verified signatures are kept, once."""
-        needed = supermajority(len(self.ledger.consortium_at(height).members))
-        return len(signed.countersignatures) >= needed
+        signers = [each.signatures[0].keyid for each in signed.countersignatures]
+        return self.ledger.is_quorum(height, signers)
 
     def _stored_final_height(self) -> int:
         height = 0

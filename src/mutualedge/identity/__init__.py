@@ -19,7 +19,7 @@ from mutualedge.identity.members import (
     verify_trust,
 )
 from mutualedge.identity.proposals import with_measurement, with_member, without_member
-from mutualedge.identity.succession import leavers, verify_successor
+from mutualedge.identity.succession import has_quorum, leavers, verify_successor
 
 __all__ = [
     "HUB",
@@ -31,6 +31,7 @@ __all__ = [
     "TrustFile",
     "create_authority",
     "generate_private_key",
+    "has_quorum",
     "issue_certificate",
     "leavers",
     "parse_trust",

@@ -52,6 +52,11 @@ def verify_successor(envelope: Envelope, consortium: Consortium) -> Consortium:
     return Consortium(trust, envelope, adopted.members, consortium)
 
 
+def has_quorum(envelope: Envelope, consortium: Consortium) -> bool:
+    """Tell whether more than two thirds of a version's members signed a file."""
+    return len(_signers(envelope, consortium)) >= supermajority(len(consortium.members))
+
+
 def leavers(consortium: Consortium, adopted: Consortium) -> tuple[EnterpriseId, ...]:
     """Return who is a member of the first version and not of the second."""
     return tuple(each.enterprise for each in consortium.members if not adopted.has(each.enterprise))
@@ -110,10 +115,14 @@ def _is_leaving_alone(
     )
 
 
-def _refuse_too_few(envelope: Envelope, trust: TrustFile, consortium: Consortium) -> None:
+def _signers(envelope: Envelope, consortium: Consortium) -> set[KeyId]:
     members = consortium.members
     keys = {key_id_of(each.enterprise_key): each.enterprise_key for each in members}
-    signers, needed = set(valid_signers(envelope, keys)), supermajority(len(members))
+    return set(valid_signers(envelope, keys))
+
+
+def _refuse_too_few(envelope: Envelope, trust: TrustFile, consortium: Consortium) -> None:
+    signers, needed = _signers(envelope, consortium), supermajority(len(consortium.members))
     if len(signers) != len(envelope.signatures):
         sentence = "A signature on the file is not a member's, or stands twice; take it off."
         raise PeerError("identity.trust.signature", sentence)

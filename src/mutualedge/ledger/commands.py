@@ -9,7 +9,9 @@ from mutualedge.identity import Consortium
 from mutualedge.meter import METERS_MAX
 from mutualedge.model import (
     Amount,
+    Count,
     EnterpriseName,
+    HexDigest,
     HexInvocationId,
     HexLeaseId,
     PositiveCount,
@@ -75,10 +77,30 @@ class SetLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limit_microcredits: Amount
 
 
-class AdoptTrust(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """Let a ``TrustFile`` that follows the present one hold from the next block on."""
+class Executed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The last block that somebody executed; zeros under height 0 if there was none yet."""
+
+    height: Count
+    block: HexDigest
+
+
+class AdoptTrust(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag=True,
+    omit_defaults=True,
+):
+    """Let a ``TrustFile`` that follows the present one hold from the next block on.
+
+    Attributes:
+        executed: Said by a caller that leaves: its word for this block and all before it, and that
+            nobody need wait for its word on those after.
+    """
 
     trust: Envelope
+    executed: Executed | None = None
 
 
 Action = OpenLease | Settle | Claim | Close | Contradict | SetLimit | AdoptTrust

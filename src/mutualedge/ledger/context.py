@@ -8,7 +8,7 @@ import msgspec
 
 from mutualedge.errors import CorruptState
 from mutualedge.ledger.events import Event
-from mutualedge.model import UNREADABLE, EnterpriseId
+from mutualedge.model import UNREADABLE, Digest, EnterpriseId
 from mutualedge.signing import canonical_bytes
 
 T = TypeVar("T")
@@ -47,6 +47,10 @@ class Context(Protocol):
 
     def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         """Yield the rows below ``table/…`` in key order; writing meanwhile is allowed."""
+        ...
+
+    def executed(self, height: int) -> Digest | None:
+        """Return the digest of a block before this one, None if that is long ago or never was."""
         ...
 
     def emit(self, event: Event) -> None:

@@ -1,10 +1,10 @@
 """The embedded engine: one writer orders, every member executes again, both get the same state."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mutualedge.errors import CorruptState, PeerError, RefusedByPolicy, UsageError
-from mutualedge.identity import Consortium, supermajority
+from mutualedge.identity import Consortium
 from mutualedge.ledger.accounts import (
     ACCOUNT_TABLE,
     POSITION_TABLE,
@@ -28,6 +28,7 @@ from mutualedge.ledger.commands import (
     DONE,
     SENTENCE_BYTES_MAX,
     Command,
+    Executed,
     Outcome,
     verify_command,
 )
@@ -113,7 +114,7 @@ class Ledger:
         self._executed = {
             key: found.pop(key) for key in sorted(found) if key.startswith(EXECUTED_TABLE)
         }
-        self._store = Store(found.items())
+        self._store = Store(found.items(), self._digest_at)
         self._trusts = TrustVersions(founding, self._store.rows(TRUST_TABLE))
         self._parsed: tuple[Envelope, Block] | None = None  # the last: it is asked about in turn
 
@@ -285,10 +286,22 @@ class Ledger:
         """Tell whether the block of this height was executed here lately enough to vouch for it."""
         return _executed_key(height) in self._executed
 
+    @property
+    def executed(self) -> Executed:
+        """What a member says that leaves: its last block, and that it executed all until it."""
+        return Executed(height=self._head.height, block=self._head.block)
+
+    def _digest_at(self, height: int) -> Digest | None:
+        if height == 0:
+            return GENESIS.block if self.height < EXECUTED_MAX else None
+        digest = self._executed.get(_executed_key(height))
+        return None if digest is None else Digest(digest.decode())
+
     def is_final(self, block: Envelope, countersignatures: Iterable[Envelope]) -> bool:
         """Tell whether more than two thirds of its members countersigned exactly this block.
 
-        Its members are those of the trust file that holds at its height.
+        Its members are those of the trust file that holds at its height; one that left since said
+        which block it executed last, and holds nobody up.
 
         Raises:
             PeerError: It is no block of the writer.
@@ -304,7 +317,16 @@ class Ledger:
             if each.payload == expected and each.payload_type == media_type(Countersignature)
             for signer in valid_signers(each, keys)
         }
-        return len(signers) >= supermajority(len(members))
+        return self.is_quorum(height, signers)
+
+    def is_quorum(self, height: int, signers: Collection[str]) -> bool:
+        """Tell whether a block is final by the words of these, and by what its leavers said.
+
+        Args:
+            height: The block's.
+            signers: Key ids of those whose countersignatures of it were verified.
+        """
+        return self._trusts.is_quorum(height, signers)
 
     def lease(self, lease_id: LeaseId) -> Lease | None:
         """Return what is known of a lease."""

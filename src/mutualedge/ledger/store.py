@@ -1,11 +1,11 @@
 """The embedded context: rows in memory, sorted where they are scanned, with an undo journal."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from mutualedge.ledger.events import Event
-from mutualedge.model import EnterpriseId
+from mutualedge.model import Digest, EnterpriseId
 
 NOBODY = EnterpriseId("")
 """The caller while no command runs; no member has this name."""
@@ -24,8 +24,13 @@ class Store:
         height: Number of the block; set by the engine.
     """
 
-    def __init__(self, rows: Iterable[tuple[str, bytes]]) -> None:
-        """Take the rows of a ledger, in any order."""
+    def __init__(
+        self,
+        rows: Iterable[tuple[str, bytes]],
+        executed: Callable[[int], Digest | None] = lambda _height: None,
+    ) -> None:
+        """Take the rows of a ledger, in any order, and who remembers its blocks."""
+        self._executed = executed
         self.caller = NOBODY
         self.now_ns = 0
         self.height = 0
@@ -35,6 +40,10 @@ class Store:
         self._index: dict[str, list[str]] = {}
         self._journal: list[tuple[str, bytes | None]] = []
         self._events: list[Event] = []
+
+    def executed(self, height: int) -> Digest | None:
+        """Return the digest of a block before this one, if it was executed lately."""
+        return self._executed(height)
 
     @property
     def events(self) -> tuple[Event, ...]:

@@ -142,8 +142,9 @@ class Books:
         if not self._station.is_member:
             sentence = "This enterprise left the consortium; have a member propose the trust file."
             raise RefusedByPolicy("node.membership.ended", sentence)
-        self.ledger.verify_adoptable(trust)
-        self.submit(AdoptTrust(trust=trust), occasion=str(self.ledger.height))
+        stays = self.ledger.verify_adoptable(trust).has(self._station.me.enterprise)
+        action = AdoptTrust(trust=trust, executed=None if stays else self.ledger.executed)
+        self.submit(action, occasion=str(self.ledger.height))
 
     def lease(self, lease: HeldLease) -> Lease | None:
         """Return what the ledger holds of a lease, if it is what its two parties committed to.

@@ -138,9 +138,13 @@ def _quieten(member: MemberSite) -> None:
 
 
 async def _ask_to_go(member: MemberSite, trust: Envelope) -> InvocationId | None:
-    """Have the ledger let us go; nothing to wait for if it did in an attempt before this one."""
+    """Have the ledger let us go; nothing to wait for if it did in an attempt before this one.
+
+    The others need not wait for our word on any block: we say which one our node executed last.
+    """
     try:
-        return await adopt(member, trust)
+        executed = ledger_of(member.own, member.told).executed
+        return await adopt(member, trust, executed)
     except RefusedByPeer as refused:
         if refused.reason != NO_MEMBER:
             raise

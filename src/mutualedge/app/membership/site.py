@@ -15,7 +15,7 @@ from mutualedge.app.settings import read_options
 from mutualedge.consortium.rows import LEDGER_BUCKET
 from mutualedge.errors import RefusedByPolicy, Unreachable, UsageError
 from mutualedge.identity import Consortium, verify_trust
-from mutualedge.ledger import AdoptTrust, Command, Ledger, Outcome
+from mutualedge.ledger import AdoptTrust, Command, Executed, Ledger, Outcome
 from mutualedge.model import EnterpriseId, InvocationId
 from mutualedge.protocol import CommandsOrdered, SubmitCommands
 from mutualedge.signing import Envelope, SigningKey, sign_record
@@ -100,12 +100,20 @@ def enterprise_key_of(member: MemberSite) -> SigningKey:
     return key
 
 
-async def adopt(member: MemberSite, trust: Envelope) -> InvocationId:
-    """Submit the next trust file to the ledger; the hub then starts again with it."""
+async def adopt(
+    member: MemberSite, trust: Envelope, executed: Executed | None = None
+) -> InvocationId:
+    """Submit the next trust file to the ledger; the hub then starts again with it.
+
+    Args:
+        member: Who submits it.
+        trust: The next version.
+        executed: If it is the one who leaves: the last block it executed.
+    """
     command = Command(
         enterprise=member.name,
         id=InvocationId(os.urandom(COMMAND_ID_BYTES).hex()),
-        action=AdoptTrust(trust=trust),
+        action=AdoptTrust(trust=trust, executed=executed),
     )
     signed = sign_record(command, member.settlement_key)
     await member.desk.ask(SubmitCommands(commands=(signed,)), CommandsOrdered)
