@@ -160,6 +160,18 @@ class Consortium:
         )
         return replace(ALONE, name=name, hub=link)
 
+    def leaf_credentials(self, name: EnterpriseId, lifetime_ns: int) -> str:
+        """Return credentials that last so long from now."""
+        user = Nkey(Role.USER, seed(f"{name}-leaf"))
+        token = leaf_user_token(
+            self.accounts[name],
+            user=user.public,
+            name="test",
+            now_ns=time.time_ns(),
+            lifetime_ns=lifetime_ns,
+        )
+        return credentials_text(token, user)
+
     async def start_enterprise(self, name: EnterpriseId) -> NatsServer:
         server = await start_server(self.enterprise_settings(name), self.folder / name)
         self.servers[name] = await self.stack.enter_async_context(server)

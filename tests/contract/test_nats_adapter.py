@@ -20,15 +20,18 @@ from mutualedge.adapters.nats import (
     Request,
     Role,
     connect,
+    link_ends_ns,
+    renew_link,
     start_server,
 )
-from mutualedge.adapters.nats.configuration import LOG_FILE
+from mutualedge.adapters.nats.configuration import LINK_FILE, LOG_FILE
 from mutualedge.errors import (
     PeerError,
     RefusedByPeer,
     Unreachable,
     UsageError,
 )
+from mutualedge.model import NS_PER_S
 from tests.contract.nats_consortium import (
     ALONE,
     BAKERY,
@@ -46,6 +49,9 @@ from tests.contract.nats_consortium import (
     seed,
     wait_answer,
 )
+
+SHORT_NS = 4 * NS_PER_S
+"""Longer than a busy machine needs to link once."""
 
 
 async def wait_line(log: Path, text: str) -> None:
@@ -224,6 +230,29 @@ async def test_without_the_hub_local_traffic_goes_on_and_cross_traffic_recovers(
         await world.start_hub(leaf_port=leaf_port)
         assert await wait_answer(bakery, "me.at.harbour.x") == b"ping"
         assert await other.request("me.local.x", b"", timeout_s=PATIENCE_S) == b""
+
+
+@on_loop
+async def test_a_link_outlives_its_credentials_if_they_are_renewed_in_time(tmp_path: Path) -> None:
+    """The hub cuts it at their end; the server links again with those in its folder by then."""
+    async with consortium(tmp_path, HARBOUR) as world:
+        harbour = await world.connect(HARBOUR)
+        await harbour.serve("me.in.>", echo, max_in_flight=4, timeout_s=5)
+        settings = world.enterprise_settings(BAKERY)
+        assert settings.hub is not None
+        fresh, short = settings.hub.credentials, world.leaf_credentials(BAKERY, SHORT_NS)
+        linked = replace(settings, hub=replace(settings.hub, credentials=short))
+        folder = tmp_path / BAKERY
+        async with await start_server(linked, folder) as server:
+            world.servers[BAKERY] = server
+            bakery = await world.connect(BAKERY)
+            assert await wait_answer(bakery, "me.at.harbour.x") == b"ping"
+            ends_ns = link_ends_ns(folder)
+            renew_link(folder, fresh)
+            assert link_ends_ns(folder) > ends_ns
+            await wait_line(folder / LOG_FILE, "Authentication Expired")
+            assert await wait_answer(bakery, "me.at.harbour.x") == b"ping"
+            assert (folder / LINK_FILE).stat().st_mode & 0o777 == 0o600
 
 
 @on_loop

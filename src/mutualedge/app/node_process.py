@@ -13,12 +13,10 @@ from mutualedge.adapters.nats import (
     HubLink,
     LocalUser,
     NatsServer,
-    Nkey,
-    Role,
     start_server,
 )
 from mutualedge.adapters.sqlite import SqliteStore
-from mutualedge.app.accounts import account_key, callers, leaf_credentials
+from mutualedge.app.accounts import callers
 from mutualedge.app.bus import (
     INTAKE_USER,
     NODE_USER,
@@ -29,8 +27,9 @@ from mutualedge.app.bus import (
 )
 from mutualedge.app.devices import DEVICE_USER
 from mutualedge.app.driver import Driver
-from mutualedge.app.expiries import expiry_notes, node_expiries
+from mutualedge.app.expiries import Expiry, expiry_notes, node_expiries, running_expiries
 from mutualedge.app.files import NodeFile, read_process_file
+from mutualedge.app.link import LOOK_EVERY_S, keep_link, link_credentials
 from mutualedge.app.options import BorrowingSettings, LendingSettings, NodeOptions
 from mutualedge.app.processes import (
     NATS_FOLDER,
@@ -89,11 +88,22 @@ async def run_node(folder: Path, flags: Sequence[str] = (), notes: BinaryIO | No
 
 def _tell_expiries(site: Site, told: NodeFile) -> None:
     """Note what expired or soon will; the node serves its devices all the same."""
-    expiries = node_expiries(told)
-    first_ns = min(each.ends_ns for each in expiries)
-    site.status.credentials_end = format_instant(first_ns)
-    for note in expiry_notes(expiries, site.clock_ns()):
+    _show_expiry(site, node_expiries(told))
+    for note in expiry_notes(node_expiries(told), site.clock_ns()):
         site.note(note)
+
+
+def _show_expiry(site: Site, expiries: Iterable[Expiry]) -> None:
+    site.status.credentials_end = format_instant(min(each.ends_ns for each in expiries))
+
+
+async def _keep_link(site: Site, told: NodeFile) -> None:
+    """Renew the link's credentials while the node runs, and warn of what it cannot renew."""
+    while True:
+        _show_expiry(site, running_expiries(told, site.folder))
+        await asyncio.sleep(LOOK_EVERY_S)
+        for note in await asyncio.to_thread(keep_link, told, site.folder, site.clock_ns()):
+            site.note(note)
 
 
 def _restored_node(site: Site, told: NodeFile, options: NodeOptions) -> Node:
@@ -118,6 +128,7 @@ async def _serve_node(
             connections.devices.wait_closed(),
             link.run(driver.post),
             driver.run(),
+            _keep_link(site, told),
             site.status.run(lambda: node.snapshot(site.clock_ns()), server.client_url),
         )
         settle_memory()
@@ -133,7 +144,6 @@ async def _all_of(tasks: Iterable[Coroutine[None, None, None]]) -> None:
 
 def enterprise_server(told: NodeFile, options: NodeOptions, now_ns: int) -> EnterpriseServer:
     """Return the server of an enterprise as its files describe it, with fresh credentials."""
-    account, user = account_key(told.account_seed), Nkey(Role.USER, os.urandom(32))
     return EnterpriseServer(
         name=told.enterprise,
         node_user=LocalUser(name=NODE_USER, password=told.node_password),
@@ -142,7 +152,7 @@ def enterprise_server(told: NodeFile, options: NodeOptions, now_ns: int) -> Ente
         hub=HubLink(
             host=options.network.hub_host,
             port=options.network.hub_port,
-            credentials=leaf_credentials(account, told.enterprise, user, now_ns),
+            credentials=link_credentials(told, now_ns),
             tls=tls_files(told.tls),
         ),
         client_port=options.network.client_port,

@@ -33,7 +33,13 @@ from mutualedge.adapters.nats.expiry import (
 )
 from mutualedge.adapters.nats.nkeys import Nkey, Role, parse_public
 from mutualedge.adapters.nats.reach import hub_problem
-from mutualedge.adapters.nats.server import NatsServer, find_binary, start_server
+from mutualedge.adapters.nats.server import (
+    NatsServer,
+    find_binary,
+    link_ends_ns,
+    renew_link,
+    start_server,
+)
 from mutualedge.adapters.nats.service import Handler, Report, Service
 from mutualedge.adapters.nats.wire import Request
 
@@ -66,9 +72,11 @@ __all__ = [
     "find_binary",
     "hub_problem",
     "leaf_user_token",
+    "link_ends_ns",
     "operator_token",
     "parse_public",
     "partner_subject",
+    "renew_link",
     "start_server",
     "token_ends_ns",
     "verify_activation",

@@ -11,6 +11,7 @@ import msgspec
 
 CONFIGURATION_FILE = "nats-server.conf"
 LOG_FILE = "nats-server.log"
+LINK_FILE = "leaf.creds"
 
 PAYLOAD_BYTES_MAX = 1 << 20
 """One message carries at most 1 MiB; the functions layer sends larger things in chunks."""
@@ -147,11 +148,11 @@ class EnterpriseServer:
         remote = {
             "url": f"tls://{self.hub.host}:{self.hub.port}",
             "account": NODE_ACCOUNT,
-            "credentials": str(folder / "leaf.creds"),
+            "credentials": str(folder / LINK_FILE),
             "tls": {**_tls(folder), "handshake_first": True},
         }
         base["leafnodes"] = {"remotes": [remote], "reconnect": RECONNECT_S}
-        return _files(self.hub.tls, base) | {"leaf.creds": self.hub.credentials.encode()}
+        return _files(self.hub.tls, base) | {LINK_FILE: self.hub.credentials.encode()}
 
 
 def inbox_prefix(user: str) -> str:

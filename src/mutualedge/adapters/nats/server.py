@@ -16,11 +16,13 @@ from typing import Self
 from mutualedge.adapters.linux import die_with_parent, writing
 from mutualedge.adapters.nats.configuration import (
     CONFIGURATION_FILE,
+    LINK_FILE,
     LOG_FILE,
     LOOPBACK,
     EnterpriseServer,
     HubServer,
 )
+from mutualedge.adapters.nats.expiry import token_ends_ns
 from mutualedge.errors import ResourceMissing, UsageError
 
 START_TIMEOUT_S = 10.0
@@ -163,14 +165,47 @@ async def start_server(
     return NatsServer(process, folder, log_text)
 
 
+def renew_link(folder: Path, credentials: str) -> None:
+    """Give an enterprise's running server the credentials with which it links to the hub next.
+
+    A link ends with the credentials it was made with; the server then reads this file again.
+
+    Raises:
+        ResourceMissing: The disk is full, or the folder not ours to write.
+    """
+    with writing(folder):
+        _write_file(folder / LINK_FILE, credentials.encode())
+
+
+def link_ends_ns(folder: Path) -> int:
+    """Return until when the server of this folder can link to the hub, nanoseconds since 1970.
+
+    Raises:
+        UsageError: There are no credentials, or they cannot be read.
+    """
+    path = folder / LINK_FILE
+    try:
+        ends_ns = token_ends_ns(path.read_text("ascii").splitlines()[1])
+    except (OSError, ValueError, IndexError, UsageError) as error:
+        sentence = f"{path} holds no credentials for the hub; start the node again."
+        raise UsageError("nats.link.missing", sentence) from error
+    assert ends_ns is not None, "whoever makes a leaf's token dates it"
+    return ends_ns
+
+
 def _write_files(settings: HubServer | EnterpriseServer, folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, content in settings.files(folder.absolute()).items():
-        fresh = folder / f"{name}.new"
-        fresh.unlink(missing_ok=True)
-        fresh.touch(mode=0o600, exist_ok=False)
-        fresh.write_bytes(content)
-        fresh.replace(folder / name)
+        _write_file(folder / name, content)
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    """Replace a file whole; readable by its owner only."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600, exist_ok=False)
+    fresh.write_bytes(content)
+    fresh.replace(path)
 
 
 def _open_output(folder: Path) -> int:

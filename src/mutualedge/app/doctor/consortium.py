@@ -20,7 +20,7 @@ from mutualedge.app.doctor.facts import (
     StoreCheck,
     Trust,
 )
-from mutualedge.app.expiries import Expiry, node_expiries
+from mutualedge.app.expiries import Expiry, node_expiries, running_expiries
 from mutualedge.app.files import (
     PROCESS_FILE,
     STORE_FILE,
@@ -128,14 +128,14 @@ def _answers(number: int) -> bool:
         return False
 
 
-def expiries(own: Path, told: Told) -> Iterator[Expiry]:
-    """Yield what of a process is valid for a time, and no start of it makes anew.
+def expiries(own: Path, told: Told, *, is_running: bool = False) -> Iterator[Expiry]:
+    """Yield what of a process is valid for a time; while it runs also what its start made.
 
     Raises:
         UsageError: Something that is dated cannot be read.
     """
     if isinstance(told, NodeFile):
-        yield from node_expiries(told)
+        yield from running_expiries(told, own) if is_running else node_expiries(told)
         return
     members = _current(own, verify_trust(told.trust)).accounts.keys()
     given = doors(told, _rows(own, ACTIVATION_BUCKET))

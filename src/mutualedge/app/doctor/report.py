@@ -104,7 +104,7 @@ def _examine_process(own: Path, process: ProcessView) -> Iterator[Finding]:
     yield judge_store(consortium.store_of(name, own))
     try:
         told, options = consortium.read_told(own)
-        dated = list(consortium.expiries(own, told))
+        dated = list(consortium.expiries(own, told, is_running=process.is_well))
     except MutualEdgeError as error:
         yield _failed(f"settings of {name}", error.sentence)
         return

@@ -29,6 +29,8 @@ BEST_EFFORT = "best-effort"
 MISSING, NONE = "missing", "none"
 """Field of the runner's start that names absent walls, and its word for no wall at all."""
 
+RENEW = "run 'mutualedge renew', then start it again"
+
 
 def status_table(view: ConsortiumView, now_ns: int) -> str:
     """Return one line per process and below what wants attention."""
@@ -108,9 +110,9 @@ def _expiry_concerns(name: str, said: ProcessStatus) -> Iterator[str]:
         return
     ends_ns, now_ns = parse_instant(said.credentials_end), parse_instant(said.written)
     if ends_ns < now_ns:
-        yield f"{name}: credentials expired at {said.credentials_end}; run 'mutualedge renew'"
+        yield f"{name}: credentials expired at {said.credentials_end}; {RENEW}"
     elif ends_ns < now_ns + DAYS_LOW * NS_PER_DAY:
-        yield f"{name}: credentials expire at {said.credentials_end}; run 'mutualedge renew'"
+        yield f"{name}: credentials expire at {said.credentials_end}; {RENEW}"
 
 
 def status_facts(view: ConsortiumView, now_ns: int) -> str:
