@@ -56,6 +56,33 @@ def refused_codes(world: World) -> set[object]:
     return {note["code"] for note in world.candy.noted("lease.not_acquired")}
 
 
+def test_a_lost_question_for_an_offer_is_soon_asked_again() -> None:
+    """A partner that starts again with us hears the first one not; one that is gone costs less."""
+    world = joined_world(replace(node_settings(CANDY), request_timeout_ms=5_000))
+    del world.sides[FORGE]
+    world.run(4_500)
+    assert patiences_ms(world) == [1_000, 2_000, 4_000, 5_000, 5_000]
+    world.sides[FORGE] = world.forge
+    world.run(1_000)
+    assert world.candy.node.snapshot().leases_borrowed == 1
+    world.run(LEASE_MS)
+    assert patiences_ms(world)[-1] == 1_000, "it answered the one before"
+
+
+def test_a_restarted_node_is_patient_no_longer_than_it_must_be() -> None:
+    """Where everything is quick, no request waits for longer than its timeout."""
+    world = joined_world(replace(node_settings(CANDY), request_timeout_ms=500))
+    del world.sides[FORGE]
+    world.run(1_500)
+    assert patiences_ms(world) == [500, 500]
+
+
+def patiences_ms(world: World) -> list[int]:
+    """Return how long candy waits for each offer it asked for, in turn."""
+    asked = [each for each in world.candy.sent if isinstance(each.request, AskOffer)]
+    return [each.timeout_ns // NS_PER_MS for each in asked]
+
+
 def test_an_honest_offer_becomes_a_lease() -> None:
     """Offer, agreement, ledger and session follow one another without help."""
     world = open_world()

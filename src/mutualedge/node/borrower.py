@@ -69,6 +69,9 @@ ENDED_LINKS_MAX = 8
 WORDS_MAX = 1_000
 """Characters noted of a refusal, which may be the partner's own words; ours are shorter."""
 
+DOUBLINGS_MAX = 10
+"""Of the wait for an offer: a thousandfold is beyond any timeout."""
+
 PROPOSALS_MAX = 5
 """Times the same proposal is sent before another lease is asked for."""
 
@@ -87,6 +90,7 @@ class Borrower:
         self.slots: dict[LeaseId, LeaseSlots] = {}
         self._opening: dict[LeaseId, InvocationId] = {}
         self._acquiring: dict[EnterpriseId, None] = {}
+        self._unheard: dict[EnterpriseId, int] = {}
         self._connecting: dict[LeaseId, None] = {}
         self._static_key = station.entropy.draw()
         self.leases.update(restore_leases(store, BORROWED))
@@ -164,7 +168,18 @@ class Borrower:
         self._acquiring[provider] = None
         request = AskOffer(function=self._station.settings.function)
         on_reply = partial(self._on_offer, provider, borrowing)
-        self._station.ask(provider, request, partial(self._guarded, provider, on_reply))
+        guarded = partial(self._guarded, provider, on_reply)
+        self._station.ask(provider, request, guarded, self._patience_ns(provider))
+
+    def _patience_ns(self, provider: EnterpriseId) -> int:
+        """Return how long an offer is waited for: twice as long after each that did not come.
+
+        The first of a life is often lost, as those start again together that see one trust file
+        change. Nothing is reserved by asking, so that it may be asked again soon.
+        """
+        settings, unheard = self._station.settings, self._unheard.get(provider, 0)
+        patience_ms = settings.follow_every_ms << min(unheard, DOUBLINGS_MAX)
+        return min(patience_ms, settings.request_timeout_ms) * NS_PER_MS
 
     def _guarded(
         self, provider: EnterpriseId, on_reply: OnReply, reply: Reply | Unanswered
@@ -179,6 +194,10 @@ class Borrower:
     def _on_offer(
         self, provider: EnterpriseId, borrowing: Borrowing, reply: Reply | Unanswered
     ) -> None:
+        if isinstance(reply, Unanswered):
+            self._unheard[provider] = self._unheard.get(provider, 0) + 1
+        else:
+            self._unheard.pop(provider, None)
         made = _expect(reply, OfferMade)
         member = self._station.consortium.member(provider)
         offer = verify_record(made.offer, Offer, member.node_key)
