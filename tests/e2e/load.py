@@ -15,7 +15,7 @@ from mutualedge.model import DeviceId, InvocationId
 from mutualedge.protocol import ReadingScored
 from tests.e2e.kept import KeptPlant
 from tests.e2e.plant import BAKERY, HARBOUR
-from tests.e2e.settlement import Settlement, is_settled, settlement_of
+from tests.e2e.settlement import Settlement, settlement_of, wait_settled
 
 DEVICES = 8
 READINGS = 20
@@ -147,7 +147,7 @@ async def settle(founded: KeptPlant) -> Settlement:
     founded.choose(BAKERY, msgspec.structs.replace(founded.options(BAKERY), borrowing=None))
     up = await founded.up()
     assert up.status == 0, up
-    await founded.until(lambda: is_settled(founded), SETTLE_TIMEOUT_S)
+    await wait_settled(founded, SETTLE_TIMEOUT_S)
     await founded.down()
     return settlement_of(founded)
 

@@ -28,31 +28,48 @@ WITNESSES = 2
 """The other enterprise and the hub."""
 
 
-def is_settled(founded: Plant) -> bool:
-    """Tell whether every lease is resolved, every command answered, every log cosigned."""
+async def wait_settled(founded: Plant, timeout_s: float) -> None:
+    """Return once all is settled; fail with what still is not."""
+    try:
+        await founded.until(lambda: next(unsettled(founded), None) is None, timeout_s)
+    except TimeoutError:
+        left = list(unsettled(founded))
+        if left:
+            raise AssertionError(f"after {timeout_s} s: " + "; ".join(left[:10])) from None
+
+
+def unsettled(founded: Plant) -> Iterator[str]:
+    """Yield each lease that is not resolved, command without an answer, log without cosignature."""
     ledger = hub_ledger(founded)
     for name, bucket in ((BAKERY, "borrowed"), (HARBOUR, "lent")):
         with founded.store(name) as store:
-            rows = [msgspec.msgpack.decode(raw, type=LeaseRow) for _, raw in store.scan(bucket)]
-            if not all(row.resolved for row in rows) or list(store.scan(OUTBOX_BUCKET)):
-                return False
-            if not is_cosigned(store) or not is_final(store, ledger):
-                return False
-    return True
+            for key, raw in store.scan(bucket):
+                row = msgspec.msgpack.decode(raw, type=LeaseRow)
+                if not row.resolved:
+                    yield f"{name}: lease {key} is {ledger.lease(LeaseId(key))}"
+            for key, raw in store.scan(OUTBOX_BUCKET):
+                yield f"{name}: command {key} waits ({raw[:200]!r})"
+            yield from (f"{name}: {each}" for each in unsigned(store))
+            yield from (f"{name}: {each}" for each in unfollowed(store, ledger))
 
 
-def is_cosigned(store: SqliteStore) -> bool:
+def unsigned(store: SqliteStore) -> Iterator[str]:
+    """Yield what keeps the newest checkpoint from covering the log under every cosignature."""
     last = store.last_key("entry")
+    if last is None:
+        return
     raw = store.get("checkpoint", "latest")
-    if last is None or raw is None:
-        return last is None
-    checkpoint = msgspec.msgpack.decode(raw, type=CheckpointRow)
-    return checkpoint.size == int(last) + 1 and len(checkpoint.cosignatures) >= WITNESSES
+    row = msgspec.msgpack.decode(raw, type=CheckpointRow) if raw else None
+    if row is None or row.size != int(last) + 1 or len(row.cosignatures) < WITNESSES:
+        signed = (row.size, row.cosignatures) if row else None
+        yield f"{int(last) + 1} entries, the newest checkpoint says {signed}"
 
 
-def is_final(store: SqliteStore, ledger: Ledger) -> bool:
-    height = len(list(store.scan(BLOCK_BUCKET)))
-    return height == ledger.height == final_height(ledger, store)
+def unfollowed(store: SqliteStore, ledger: Ledger) -> Iterator[str]:
+    """Yield how far behind the ledger an enterprise is."""
+    height, final = len(list(store.scan(BLOCK_BUCKET))), final_height(ledger, store)
+    if not height == ledger.height == final:
+        yield f"{height} of {ledger.height} blocks followed, {final} final"
 
 
 def hub_ledger(founded: Plant) -> Ledger:

@@ -10,7 +10,7 @@ from mutualedge.errors import MutualEdgeError, RefusedByPolicy
 from mutualedge.model import DeviceId
 from mutualedge.protocol import ReadingScored
 from tests.e2e.plant import BAKERY, HARBOUR, Plant, plant, start_all
-from tests.e2e.settlement import is_settled, settlement_of
+from tests.e2e.settlement import settlement_of, wait_settled
 
 pytestmark = pytest.mark.e2e
 
@@ -74,7 +74,7 @@ def test_cut_off_from_the_hub_a_node_serves_and_settles_later(tmp_path: Path) ->
                 await founded.start(HUB)
                 assert (await wait_offloaded(device)).placed == HARBOUR
             await stop_borrowing(founded)
-            await founded.until(lambda: is_settled(founded), SETTLE_TIMEOUT_S)
+            await wait_settled(founded, SETTLE_TIMEOUT_S)
             await founded.stop_all()
             settled = settlement_of(founded)
             assert settled.report.status == "proved", settled.report.findings

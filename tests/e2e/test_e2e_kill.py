@@ -31,7 +31,7 @@ from tests.e2e.plant import (
     plant,
     start_all,
 )
-from tests.e2e.settlement import is_cosigned
+from tests.e2e.settlement import unsigned
 
 pytestmark = pytest.mark.e2e
 
@@ -172,7 +172,7 @@ async def score_away(founded: Plant) -> None:
 
 def has_cosignatures(founded: Plant) -> bool:
     with founded.store(HARBOUR) as store:
-        return store.last_key("entry") is not None and is_cosigned(store)
+        return store.last_key("entry") is not None and not list(unsigned(store))
 
 
 def forget_cosignatures(founded: Plant) -> None:

@@ -14,7 +14,7 @@ from mutualedge.model import NS_PER_S, Digest
 from mutualedge.protocol import Accepted, ProposeTrust
 from mutualedge.signing import Envelope, SigningKey, sign_record
 from tests.e2e.plant import BAKERY, HARBOUR, Plant, plant, start_all
-from tests.e2e.settlement import is_settled, settlement_of
+from tests.e2e.settlement import settlement_of, wait_settled
 from tests.e2e.test_e2e_cutoff import prepare, stop_borrowing, wait_offloaded
 
 pytestmark = pytest.mark.e2e
@@ -67,7 +67,7 @@ def test_everybody_follows_a_new_trust_file_and_everything_is_paid(tmp_path: Pat
                 assert (await wait_offloaded(device)).placed == HARBOUR
                 assert all(child.returncode is None for child in founded.children.values())
             await stop_borrowing(founded)
-            await founded.until(lambda: is_settled(founded), SETTLE_TIMEOUT_S)
+            await wait_settled(founded, SETTLE_TIMEOUT_S)
             await founded.stop_all()
             settled = settlement_of(founded)
             assert settled.report.status == "proved", settled.report.findings
