@@ -10,6 +10,18 @@ import pytest
 from command_help import commands, help_text
 from generated_reference import room_pages
 
+from mutualedge.plan.plans import Costs, Plan
+from mutualedge.plan.scenario import (
+    Cloud,
+    Enterprise,
+    Level,
+    Link,
+    Memory,
+    Node,
+    Scenario,
+    Tariff,
+    Task,
+)
 from tests.tidy.reading import HOUSE, Function, Module, functions, the_house
 
 SETTINGS_MODULES = [HOUSE / f"src/mutualedge/app/{name}.py" for name in ("files", "options")]
@@ -214,3 +226,12 @@ def test_a_name_passed_on_is_described_once() -> None:
     """The page of a room leaves out what another room's page describes."""
     page = room_pages(SOURCE)["api/mutualedge.sdk.md"]
     assert ":exclude-members: ReadingScored" in page
+
+
+def test_every_field_of_a_scenario_and_a_plan_is_explained() -> None:
+    """The page about scenarios names each field that a file may hold."""
+    page = (HOUSE / "docs" / "reference" / "scenarios.md").read_text()
+    told = set(re.findall(r"`(?:\w+\.)?(\w+)`", page))
+    structs = (Scenario, Enterprise, Task, Node, Level, Memory, Link, Cloud, Tariff, Plan, Costs)
+    fields = {name for struct in structs for name in struct.__struct_encode_fields__}
+    assert fields - told == set()

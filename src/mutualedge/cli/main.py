@@ -12,6 +12,7 @@ from mutualedge.cli.doctor import doctor
 from mutualedge.cli.down import down
 from mutualedge.cli.logs import logs
 from mutualedge.cli.membership import approve, init, invite, join, leave, renew
+from mutualedge.cli.plan import plan_app
 from mutualedge.cli.score import score
 from mutualedge.cli.serve import hub, node
 from mutualedge.cli.status import status
@@ -52,6 +53,7 @@ app.command()(leave)
 app.command()(renew)
 app.add_typer(audit_app, name="audit")
 app.add_typer(config_app, name="config")
+app.add_typer(plan_app, name="plan")
 
 
 def main() -> None:

@@ -1,0 +1,140 @@
+"""``mutualedge plan``: who runs what, where, at which level, for how much."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mutualedge.app.terminal import tell
+
+plan_app = typer.Typer(
+    help="Plan who runs what, where, at which level, for how much.", no_args_is_help=True
+)
+
+ScenarioFile = Annotated[Path, typer.Argument(help="File of the scenario, TOML or JSON.")]
+PlanFile = Annotated[Path, typer.Argument(help="Plan written by 'plan solve --out'.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@plan_app.callback()
+def require_extra() -> None:
+    """Refuse where the planner's libraries are not installed."""
+    from mutualedge.app.planning import require_libraries
+
+    require_libraries()
+
+
+@plan_app.command()
+def generate(
+    scenario: Annotated[Path, typer.Argument(help="New file to write, JSON.")],
+    *,
+    kind: Annotated[
+        Literal["published", "uunifast"], typer.Option(help="Distributions to draw from.")
+    ] = "published",
+    tasks: Annotated[int, typer.Option(help="Tasks of each enterprise.", min=1)] = 100,
+    load: Annotated[float, typer.Option(help="Utilisation of each at full speed.")] = 0.5,
+    enterprises: Annotated[int, typer.Option(help="How many, with a node each.", min=1)] = 1,
+    memory_share: Annotated[
+        float, typer.Option(help="Part of a node's memory that its tasks ask for.")
+    ] = 0.8,
+    deadline_ratio_min: Annotated[
+        float, typer.Option(help="Shortest deadline as a share of its period.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Decides everything.", min=0)] = 0,
+) -> None:
+    """Invent a scenario: the same for the same seed, on every machine."""
+    from mutualedge.app.planning.scenarios import Draw, generate_scenario
+
+    draw = Draw(
+        kind=kind,
+        tasks=tasks,
+        load=load,
+        enterprises=enterprises,
+        memory_share=memory_share,
+        deadline_ratio_min=deadline_ratio_min,
+        seed=seed,
+    )
+    tell(generate_scenario(draw, scenario))
+
+
+@plan_app.command()
+def solve(
+    scenario: ScenarioFile,
+    *,
+    strategy: Annotated[
+        Literal["private", "public", "hybrid", "mutual"],
+        typer.Option(
+            metavar="WHICH",
+            help="Share how: private, public, hybrid or mutual.",
+        ),
+    ] = "mutual",
+    time: Annotated[float, typer.Option(help="Seconds to search at most.", min=0)] = 30.0,
+    gap: Annotated[
+        float, typer.Option(help="How far from the best a plan may cost, as a share.", min=0)
+    ] = 1e-6,
+    out: Annotated[Path | None, typer.Option(help="New file for the plan, JSON.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Find the cheapest plan. Exit 0 here it is, 3 there is none, 2 not known in this time."""
+    from mutualedge.app.planning.commands import solve_file
+
+    return solve_file(scenario, strategy, limit_s=time, gap=gap, out=out, as_json=as_json)
+
+
+@plan_app.command()
+def check(scenario: ScenarioFile, plan: PlanFile, *, as_json: AsJson = False) -> int:
+    """Re-check a plan against its scenario, from nothing. Exit 0 it holds, 1 it does not."""
+    from mutualedge.app.planning.commands import check_files
+
+    return check_files(scenario, plan, as_json=as_json)
+
+
+@plan_app.command()
+def simulate(
+    scenario: ScenarioFile,
+    plan: PlanFile,
+    *,
+    horizon_ms: Annotated[float, typer.Option(help="Milliseconds to simulate.")] = 600_000.0,
+    preemptive: Annotated[bool, typer.Option(help="Whether a job may be interrupted.")] = True,
+    node: Annotated[str | None, typer.Option(help="Simulate this node alone.")] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="New file for the trace, which Chrome and Perfetto show.")
+    ] = None,
+    gantt: Annotated[Path | None, typer.Option(help="New file for the figure, SVG.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Replay a plan under EDF, job by job. Exit 0 every deadline is met, 1 some are not."""
+    from mutualedge.app.planning.commands import simulate_files
+
+    return simulate_files(
+        scenario,
+        plan,
+        horizon_ms=horizon_ms,
+        is_preemptive=preemptive,
+        node=node,
+        trace=trace,
+        gantt=gantt,
+        as_json=as_json,
+    )
+
+
+@plan_app.command()
+def coalition(
+    profiles: Annotated[
+        Path, typer.Argument(help="CSV file with a time column, then one a member.")
+    ],
+    *,
+    members: Annotated[int, typer.Option("--size", help="Members of each coalition, 2 to 8.")] = 2,
+    choose_on: Annotated[
+        float, typer.Option(help="Part of the times to choose on; the rest judges.")
+    ] = 0.5,
+    usd_month: Annotated[
+        float, typer.Option(help="What a unit of the loads costs to own, USD a month.")
+    ] = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Tell who should share capacity with whom, what that saves, and whether it lasts."""
+    from mutualedge.app.planning.coalitions import propose_text
+
+    told = propose_text(profiles, members, choose_on, usd_month, as_json=as_json)
+    tell(told, is_data=as_json)

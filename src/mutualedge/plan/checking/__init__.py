@@ -1,0 +1,8 @@
+"""An independent check of a plan: recomputed from the scenario, in integers, without arrays.
+
+It shares no code with the solvers, only what a scenario and a plan are.
+"""
+
+from mutualedge.plan.checking.verdict import check
+
+__all__ = ["check"]

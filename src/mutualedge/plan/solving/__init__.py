@@ -1,0 +1,7 @@
+"""Finds a plan: options, choice, demand windows that were missed, and the answer's money."""
+
+from mutualedge.plan.solving.assembling import assemble
+from mutualedge.plan.solving.replay import NodeJobs, list_jobs
+from mutualedge.plan.solving.solve import solve
+
+__all__ = ["NodeJobs", "assemble", "list_jobs", "solve"]

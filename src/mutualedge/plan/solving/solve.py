@@ -1,0 +1,160 @@
+"""The way from a scenario to its plan.
+
+Rows that say how full each processor and memory may be leave out one thing: windows of time in
+which deadlines before the end of the period ask for more than the window lasts. Whoever chooses
+such a window is given it as one more row, and chooses again, until every deadline holds. Rows are
+only added that every plan has to keep, so the bound stays a bound.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mutualedge.plan.choice import Choice, ChoiceProblem, NoChoice, Watch, choose, gap_between
+from mutualedge.plan.options import OptionTable, Window, list_options, pose_problem
+from mutualedge.plan.plans import NoPlan, Plan, Reason
+from mutualedge.plan.scenario import Scenario
+from mutualedge.plan.solving.assembling import assemble, join
+from mutualedge.plan.solving.deadlines import overloaded_windows, reserves_needed
+from mutualedge.plan.solving.reasons import explain
+from mutualedge.plan.strategies import Strategy, separate
+
+GAP = 1e-6
+"""Of the part of the cost that choices change: a cent of ten thousand dollars."""
+
+COARSE_GAP = 1e-3
+"""While windows are still missing the best choice is not worth its time."""
+
+ROUNDS_MAX = 200
+"""Choices made until every deadline holds; beyond it a stricter test decides."""
+
+TIME_SHARE = 0.6
+"""Of the time that may be spent on exact windows; the rest is for the stricter test."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """The choice problem, as far as its windows and reserves are known."""
+
+    table: OptionTable
+    windows: list[Window] = field(default_factory=list)
+    reserves: dict[int, float] = field(default_factory=dict)
+
+    def problem(self) -> ChoiceProblem:
+        return pose_problem(self.table, self.windows, self.reserves)
+
+    def learn(self, options: NDArray[np.intp]) -> bool:
+        """Add what this choice breaks; tell whether it broke anything."""
+        reserves = reserves_needed(self.table, options)
+        grown = {
+            row: max(2 * self.reserves.get(row, 0.0), share) for row, share in reserves.items()
+        }
+        self.reserves |= grown
+        if grown:
+            return True
+        found = list(overloaded_windows(self.table, options))
+        self.windows += found
+        return bool(found)
+
+    def reasons(self) -> Iterator[Reason]:
+        for row, share in self.reserves.items():
+            place = self.table.columns.rows[row].place
+            sentence = (
+                f"{place} keeps {share:.2g} of its processor free: fuller, its deadlines could not "
+                "be proven in reasonable time."
+            )
+            yield Reason(code="plan.solve.reserve", sentence=sentence, places=(place,))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A watch that ends sooner than the whole one."""
+
+    whole: Watch
+    kept_s: float
+
+    def left_s(self) -> float:
+        return self.whole.left_s() - self.kept_s
+
+    def tell(self, cost_usd: float, bound_usd: float) -> None:
+        self.whole.tell(cost_usd, bound_usd)
+
+
+def solve(
+    scenario: Scenario,
+    strategy: Strategy = Strategy.MUTUAL,
+    *,
+    watch: Watch,
+    gap: float = GAP,
+) -> Plan | NoPlan:
+    """Return the cheapest plan in which every deadline and capacity holds, or why there is none.
+
+    Args:
+        scenario: Tasks, nodes, clouds and prices.
+        strategy: With whom enterprises share.
+        watch: Ends the search: what was found by then is returned with its bound.
+        gap: How far the part of the cost that choices change may lie above its bound.
+
+    Raises:
+        UsageError: A task or node cannot be counted in microseconds.
+    """
+    answers = []
+    parts = separate(scenario, strategy)
+    for number, part in enumerate(parts):
+        # What one enterprise does not need of the time, those after it may have.
+        kept_s = max(watch.left_s(), 0.0) * (1 - 1 / (len(parts) - number))
+        answers.append(_solve(part, strategy, _Part(watch, kept_s), gap))
+    return join(answers)
+
+
+def _solve(scenario: Scenario, strategy: Strategy, watch: Watch, gap: float) -> Plan | NoPlan:
+    began_s = watch.left_s()
+    table = list_options(scenario)
+    found, known = _choose(table, gap, watch)
+    elapsed_s = began_s - watch.left_s()
+    if isinstance(found, NoChoice):
+        reasons = explain(table, known.windows, found, watch)
+        return NoPlan(proven=found.proven, elapsed_s=elapsed_s, reasons=reasons)
+    return assemble(
+        table,
+        found.options,
+        bound_usd_month=found.bound_usd,
+        method=found.method,
+        strategy=strategy,
+        elapsed_s=elapsed_s,
+        reasons=tuple(known.reasons()),
+    )
+
+
+def _choose(table: OptionTable, gap: float, watch: Watch) -> tuple[Choice | NoChoice, _Known]:
+    """Return the cheapest choice that keeps every deadline, and what had to be known for it."""
+    known = _Known(table)
+    part = _Part(watch, (1 - TIME_SHARE) * max(watch.left_s(), 0.0))
+    bound, aim = -np.inf, max(gap, COARSE_GAP)
+    for _ in range(ROUNDS_MAX):
+        found = choose(known.problem(), gap=aim, watch=part)
+        if isinstance(found, NoChoice):
+            if found.proven:
+                return found, known
+            break
+        bound = max(bound, found.bound_usd)
+        if not known.learn(found.options):
+            if aim <= gap or gap_between(found.cost_usd, bound) <= gap or part.left_s() <= 0:
+                return replace(found, bound_usd=bound), known
+            aim = gap
+        elif part.left_s() <= 0:
+            break
+    return _choose_densely(table, bound, gap, watch), known
+
+
+def _choose_densely(
+    table: OptionTable, bound: float, gap: float, watch: Watch
+) -> Choice | NoChoice:
+    """Return a choice under a test that is stricter than needed, and needs no windows."""
+    found = choose(pose_problem(table, is_dense=True), gap=gap, watch=watch)
+    if isinstance(found, NoChoice):
+        return NoChoice(proven=False)
+    cheapest = float(pose_problem(table).cost.min(axis=1).sum())
+    return replace(found, bound_usd=min(max(bound, cheapest), found.cost_usd))

@@ -1,0 +1,219 @@
+"""``mutualedge plan``: files in, words or JSON out, and a status that says how it went."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from mutualedge.app.planning.coalitions import propose_text
+from mutualedge.app.planning.commands import check_files, simulate_files, solve_file
+from mutualedge.app.planning.patience import waiting
+from mutualedge.app.planning.scenarios import Draw, generate_scenario, read_scenario
+from mutualedge.errors import UsageError
+
+SCENARIO = """
+[[enterprises]]
+name = "bakery"
+nodes = [{ name = "oven" }]
+tasks = [
+  { name = "watch", wcet_ms = 20.0, period_ms = 100.0 },
+  { name = "dough", wcet_ms = 60.0, period_ms = 100.0, send_ms = 1.0, input_kb = 4.0 },
+]
+
+[[enterprises]]
+name = "harbour"
+nodes = [{ name = "crane" }]
+tasks = [{ name = "lift", wcet_ms = 30.0, period_ms = 100.0 }]
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "scenario.toml"
+    path.write_text(SCENARIO)
+    return path
+
+
+def solved(scenario: Path, tmp_path: Path, strategy: str = "mutual") -> Path:
+    out = tmp_path / "plan.json"
+    status = solve_file(scenario, strategy, limit_s=20, gap=1e-6, out=out, as_json=False)
+    assert status == 0
+    return out
+
+
+def test_a_plan_as_json_has_what_programs_read(
+    scenario: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every field that the format promises, under its name."""
+    assert solve_file(scenario, "mutual", limit_s=20, gap=1e-6, out=None, as_json=True) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {"feasible", "objective_usd_month", "bound_usd_month", "gap", "method", "seconds"} <= {
+        *told
+    }
+    assert set(told["cost"]) == {"cpu", "memory", "network", "baseline", "hardware", "rent"}
+    assert sum(told["cost"].values()) == pytest.approx(told["objective_usd_month"])
+    assert set(told["choices"][0]) == {"enterprise", "task", "place", "level", "memory"}
+    assert set(told["utilisation"]) == {"oven", "crane"}
+    assert sum(told["mileage"].values()) == pytest.approx(0)
+    assert told["reasons"] == []
+
+
+def test_a_plan_is_checked_replayed_and_drawn(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file that solve writes is what check and simulate read."""
+    plan = solved(scenario, tmp_path)
+    assert check_files(scenario, plan, as_json=False) == 0
+    figure, trace = tmp_path / "oven.svg", tmp_path / "oven.json"
+    status = simulate_files(
+        scenario,
+        plan,
+        horizon_ms=1_000,
+        is_preemptive=True,
+        node="oven",
+        trace=trace,
+        gantt=figure,
+        as_json=True,
+    )
+    assert status == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [each["node"] for each in told] == ["oven"]
+    assert told[0]["missed"] == 0
+    assert "bakery/" in figure.read_text()
+    assert json.loads(trace.read_text())["traceEvents"]
+
+
+def test_a_plan_that_was_changed_is_refused(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything on the slowest level looks cheap and is late: check and replay say so."""
+    plan = solved(scenario, tmp_path)
+    told = json.loads(plan.read_text())
+    for each in told["choices"]:
+        each["place"], each["level"] = "oven", 1
+    plan.write_text(json.dumps(told))
+    assert check_files(scenario, plan, as_json=False) == 1
+    assert "oven" in capsys.readouterr().out
+    status = simulate_files(
+        scenario,
+        plan,
+        horizon_ms=1_000,
+        is_preemptive=True,
+        node=None,
+        trace=None,
+        gantt=None,
+        as_json=False,
+    )
+    assert status == 1
+    assert "due at" in capsys.readouterr().out
+
+
+def test_what_cannot_be_is_told_with_what_would_make_it_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two tasks that each need most of the only node: status 3, both named, and how much more."""
+    path = tmp_path / "full.toml"
+    path.write_text(
+        '[[enterprises]]\nname = "bakery"\nnodes = [{ name = "oven" }]\ntasks = [\n'
+        '  { name = "one", wcet_ms = 70.0, period_ms = 100.0 },\n'
+        '  { name = "two", wcet_ms = 50.0, period_ms = 100.0 },\n'
+        '  { name = "small", wcet_ms = 1.0, period_ms = 100.0 },\n]\n'
+    )
+    assert solve_file(path, "mutual", limit_s=20, gap=1e-6, out=None, as_json=True) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert told["feasible"] is False
+    (reason,) = told["reasons"]
+    assert reason["tasks"] == ["bakery/one", "bakery/two"]
+    assert "1.2 times the processor of oven" in reason["sentence"]
+    assert solve_file(path, "private", limit_s=20, gap=1e-6, out=None, as_json=False) == 3
+    assert "cannot share the processor of oven" in capsys.readouterr().out
+
+
+def test_the_first_interrupt_takes_the_best_so_far() -> None:
+    """Ctrl-C once ends the search, not the command; afterwards it means what it meant before."""
+    before = signal.getsignal(signal.SIGINT)
+    with waiting(60) as patience:
+        assert patience.left_s() > 0
+        signal.raise_signal(signal.SIGINT)
+        assert patience.left_s() == 0
+        assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "enterprises"),
+        (b"\xff\xfe", "neither JSON nor TOML"),
+        (b"[[enterprises]]\nname = 'a b'\n", "name"),
+        (b"[[enterprises]]\nname = 'a'\nspeed = 1\n", "speed"),
+        (b'{"enterprises": []}', "enterprises"),
+        (b"[[enterprises]]\nname='a'\n[[enterprises]]\nname='a'\n", "named 2 times"),
+        (
+            b"[[enterprises]]\nname='a'\ntasks=[{name='t',wcet_ms=1,period_ms=2,deadline_ms=3}]",
+            "must not exceed period_ms",
+        ),
+        (b"[[enterprises]]\nname='a'\ntasks=[{name='t',wcet_ms=nan,period_ms=2}]", "wcet_ms"),
+    ],
+)
+def test_what_is_no_scenario_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    """The sentence names the file and what in it is wrong."""
+    path = tmp_path / "scenario.toml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=words) as refused:
+        read_scenario(path)
+    assert str(path) in refused.value.sentence
+
+
+def test_what_is_invented_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    """Two files of one seed agree; another seed gives another; no file is overwritten."""
+    first, second, other = (tmp_path / f"{name}.json" for name in ("a", "b", "c"))
+    generate_scenario(Draw(tasks=5, seed=3), first)
+    generate_scenario(Draw(tasks=5, seed=3), second)
+    generate_scenario(Draw(tasks=5, seed=4), other)
+    assert first.read_bytes() == second.read_bytes() != other.read_bytes()
+    with pytest.raises(UsageError, match="exists"):
+        generate_scenario(Draw(tasks=5, seed=3), first)
+
+
+PROFILES = "hour,bakery,harbour,printer\n" + "".join(
+    f"{hour},{8 if hour % 4 == 0 else 1},{8 if hour % 4 == 2 else 1},{5}\n" for hour in range(16)
+)
+
+
+def test_who_should_join_whom_is_told_with_money(tmp_path: Path) -> None:
+    """Peaks at other hours: bakery and harbour; the printer's load is flat and saves nobody any."""
+    path = tmp_path / "profiles.csv"
+    path.write_text(PROFILES)
+    told = json.loads(propose_text(path, 2, 0.5, 10.0, as_json=True))
+    (proposal,) = told["proposals"]
+    assert [each["name"] for each in proposal["members"]] == ["bakery", "harbour"]
+    assert proposal["share"] == pytest.approx(7 / 16)
+    assert proposal["kept_share"] == pytest.approx(7 / 16)
+    assert [each["saved_usd_month"] for each in proposal["members"]] == [35.0, 35.0]
+    assert proposal["stable"]
+    assert "bakery" in propose_text(path, 2, 0.5, 10.0, as_json=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "members", "share", "words"),
+    [
+        (PROFILES, 9, 0.5, "2 to 8"),
+        (PROFILES, 2, 1.0, "no times"),
+        ("hour,a\n1,2\n2,3\n", 2, 0.5, "names 1 members"),
+        ("hour,a,b\n1,2\n2,3,4\n", 2, 0.5, "line 2"),
+        ("hour,a,b\n1,2,x\n2,3,4\n", 2, 0.5, "'x' for b in line 2"),
+        ("hour,a,b\n1,2,nan\n2,3,4\n", 2, 0.5, "'nan' for b in line 2"),
+        ("hour,a,b\n", 2, 0.5, "fewer than two rows"),
+        ("hour,a,a\n1,2,3\n2,3,4\n", 2, 0.5, "twice"),
+    ],
+)
+def test_profiles_that_cannot_be_compared_are_refused(
+    tmp_path: Path, content: str, members: int, share: float, words: str
+) -> None:
+    """Wrong sizes, shares and cells are named with where they stand."""
+    path = tmp_path / "profiles.csv"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=words):
+        propose_text(path, members, share, 1.0, as_json=False)
