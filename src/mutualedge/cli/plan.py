@@ -12,6 +12,7 @@ plan_app = typer.Typer(
 )
 
 ScenarioFile = Annotated[Path, typer.Argument(help="File of the scenario, TOML or JSON.")]
+ConfigFile = Annotated[Path, typer.Argument(help="File of the published planner's config.")]
 PlanFile = Annotated[Path, typer.Argument(help="Plan written by 'plan solve --out'.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -138,3 +139,63 @@ def coalition(
 
     told = propose_text(profiles, members, choose_on, usd_month, as_json=as_json)
     tell(told, is_data=as_json)
+
+
+@plan_app.command("import")
+def import_config(
+    config: ConfigFile,
+    scenario: Annotated[Path, typer.Argument(help="New file for the scenario, JSON.")],
+) -> None:
+    """Turn a config of the published planner into a scenario."""
+    from mutualedge.app.planning.published import import_file
+
+    tell(import_file(config, scenario))
+
+
+@plan_app.command()
+def export(
+    scenario: ScenarioFile,
+    plan: PlanFile,
+    tasks: Annotated[Path, typer.Argument(help="New file for the plan, as task.txt.")],
+) -> None:
+    """Turn a plan into the published planner's task.txt."""
+    from mutualedge.app.planning.published import export_files
+
+    tell(export_files(scenario, plan, tasks))
+
+
+@plan_app.command()
+def reference(
+    config: ConfigFile,
+    *,
+    genes: Annotated[Path, typer.Option(help="Plan as task.txt.")],
+    strategy: Annotated[
+        Literal["mutual", "private", "public"],
+        typer.Option(metavar="WHICH", help="Which published variant: mutual, private, public."),
+    ] = "mutual",
+    offloads: Annotated[
+        bool | None,
+        typer.Option(
+            "--offloads/--stays", help="Whether times and powers are those of offloading."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a plan with the published model, its quirks and all."""
+    from mutualedge.app.planning.published import reference_text
+
+    told = reference_text(config, genes, strategy, offloads=offloads, as_json=as_json)
+    tell(told, is_data=as_json)
+
+
+@plan_app.command()
+def draw(
+    config: ConfigFile,
+    folder: Annotated[Path, typer.Argument(help="Folder for the three files it writes.")],
+    *,
+    seed: Annotated[int, typer.Option(help="Decides everything.", min=0)] = 0,
+) -> None:
+    """Draw tasks, links and interceptions as the published generator does."""
+    from mutualedge.app.planning.published import draw_files
+
+    tell(draw_files(config, folder, seed))

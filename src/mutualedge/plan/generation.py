@@ -1,5 +1,6 @@
 """Scenarios from a seed: for tests, comparisons, and a first try without data of one's own."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -58,6 +59,13 @@ def generate(draw: Draw) -> Scenario:
     return Scenario(
         name=f"{draw.kind}-{draw.seed}", enterprises=enterprises, clouds=(Cloud(name="cloud"),)
     )
+
+
+def whole_numbers(seed: int) -> Iterator[int]:
+    """Yield whole numbers from 0 below 2^31 for ever: the same for the same seed."""
+    chance = np.random.Generator(np.random.PCG64(seed))
+    while True:
+        yield int(chance.integers(0, 1 << 31))
 
 
 def _enterprise(draw: Draw, chance: np.random.Generator, number: int) -> Enterprise:
