@@ -8,6 +8,13 @@ import pytest
 
 from mutualedge.app.planning.coalitions import propose_text
 from mutualedge.app.planning.commands import check_files, simulate_files, solve_file
+from mutualedge.app.planning.comparing import (
+    compare_files,
+    compare_text,
+    comparison_json,
+    sweep_file,
+    sweep_text,
+)
 from mutualedge.app.planning.patience import waiting
 from mutualedge.app.planning.scenarios import Draw, generate_scenario, read_scenario
 from mutualedge.errors import UsageError
@@ -217,3 +224,46 @@ def test_profiles_that_cannot_be_compared_are_refused(
     path.write_text(content)
     with pytest.raises(UsageError, match=words):
         propose_text(path, members, share, 1.0, as_json=False)
+
+
+@pytest.mark.parametrize(
+    ("profiles", "shapes", "words"),
+    [
+        (None, None, "either --profiles FILE or --shapes NAMES"),
+        (None, "bakery", "2 enterprises, but 1 shapes"),
+        (None, "bakery,moon", "'moon' is no shape"),
+        (None, "bakery,harvest", "of a day and of a year"),
+        ("hour,bakery,nobody\n1,1,1\n2,1,1\n", None, "no column for harbour"),
+    ],
+)
+def test_who_is_busy_when_must_be_said(
+    scenario: Path, tmp_path: Path, profiles: str | None, shapes: str | None, words: str
+) -> None:
+    """One shape of one kind for each enterprise, or a column of loads for each."""
+    path = tmp_path / "loads.csv"
+    path.write_text(profiles or "")
+    with pytest.raises(UsageError, match=words):
+        compare_files(
+            scenario,
+            profiles=path if profiles else None,
+            shapes=shapes,
+            load=1.0,
+            limit_s=10,
+        )
+
+
+def test_strategies_are_compared_over_measured_loads_and_over_rising_ones(
+    scenario: Path, tmp_path: Path
+) -> None:
+    """A row for each strategy and enterprise; a row for each load."""
+    path = tmp_path / "loads.csv"
+    path.write_text("hour,bakery,harbour\n0,0.9,0.2\n1,0.2,0.9\n")
+    told = compare_files(scenario, profiles=path, shapes=None, load=1.0, limit_s=60)
+    text = compare_text(told)
+    assert "mutual" in text
+    assert "harbour" in text
+    assert len(json.loads(comparison_json(told))["slots"]) == 8
+    swept = sweep_file(scenario, first=0.2, last=0.6, step=0.2, limit_s=60)
+    assert [line.split()[0] for line in sweep_text(swept).splitlines()[2:]] == ["0.2", "0.4", "0.6"]
+    with pytest.raises(UsageError, match="are no loads"):
+        sweep_file(scenario, first=0.5, last=0.1, step=0.1, limit_s=1)

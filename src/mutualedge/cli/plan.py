@@ -14,6 +14,7 @@ plan_app = typer.Typer(
 ScenarioFile = Annotated[Path, typer.Argument(help="File of the scenario, TOML or JSON.")]
 ConfigFile = Annotated[Path, typer.Argument(help="File of the published planner's config.")]
 PlanFile = Annotated[Path, typer.Argument(help="Plan written by 'plan solve --out'.")]
+Patience = Annotated[float, typer.Option(help="Seconds to search at most.", min=0)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -69,7 +70,7 @@ def solve(
             help="Share how: private, public, hybrid or mutual.",
         ),
     ] = "mutual",
-    time: Annotated[float, typer.Option(help="Seconds to search at most.", min=0)] = 30.0,
+    time: Patience = 30.0,
     gap: Annotated[
         float, typer.Option(help="How far from the best a plan may cost, as a share.", min=0)
     ] = 1e-6,
@@ -139,6 +140,49 @@ def coalition(
 
     told = propose_text(profiles, members, choose_on, usd_month, as_json=as_json)
     tell(told, is_data=as_json)
+
+
+@plan_app.command()
+def compare(
+    scenario: ScenarioFile,
+    *,
+    profiles: Annotated[
+        Path | None, typer.Option(help="CSV file of loads: a time column, one an enterprise.")
+    ] = None,
+    shapes: Annotated[
+        str | None,
+        typer.Option(help="Names of built-in shapes instead, one an enterprise, with commas."),
+    ] = None,
+    load: Annotated[float, typer.Option(help="Utilisation at the peak of a shape.")] = 1.0,
+    time: Patience = 300.0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare Private, Public, Hybrid and Mutual over a day or a year, in money a month."""
+    from mutualedge.app.planning import comparing
+
+    told = comparing.compare_files(
+        scenario, profiles=profiles, shapes=shapes, load=load, limit_s=time
+    )
+    text = comparing.comparison_json(told) if as_json else comparing.compare_text(told)
+    tell(text, is_data=as_json)
+
+
+@plan_app.command()
+def sweep(
+    scenario: ScenarioFile,
+    *,
+    first: Annotated[float, typer.Option(help="Lightest load: utilisation at full speed.")] = 0.1,
+    last: Annotated[float, typer.Option(help="Heaviest load.")] = 1.5,
+    step: Annotated[float, typer.Option(help="Step between loads.")] = 0.1,
+    time: Patience = 300.0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the strategies at rising loads, the same for every enterprise."""
+    from mutualedge.app.planning import comparing
+
+    told = comparing.sweep_file(scenario, first=first, last=last, step=step, limit_s=time)
+    text = comparing.comparison_json(told) if as_json else comparing.sweep_text(told)
+    tell(text, is_data=as_json)
 
 
 @plan_app.command("import")

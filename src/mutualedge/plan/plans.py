@@ -1,6 +1,6 @@
 """What the planner answers: a plan with its money and its bound, or why there is none."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -25,12 +25,12 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, rename=_without_unit):
         rent_usd_month: For rented servers.
     """
 
-    cpu_usd_month: float
-    memory_usd_month: float
-    network_usd_month: float
-    baseline_usd_month: float
-    hardware_usd_month: float
-    rent_usd_month: float
+    cpu_usd_month: float = 0.0
+    memory_usd_month: float = 0.0
+    network_usd_month: float = 0.0
+    baseline_usd_month: float = 0.0
+    hardware_usd_month: float = 0.0
+    rent_usd_month: float = 0.0
 
     @classmethod
     def add(cls, several: Iterable["Costs"]) -> "Costs":
@@ -39,6 +39,12 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, rename=_without_unit):
         return cls(
             **dict(zip(cls.__struct_fields__, map(sum, zip(*rows, strict=True)), strict=True))
         )
+
+    @classmethod
+    def mean(cls, several: Sequence["Costs"]) -> "Costs":
+        """Return the average, part by part."""
+        total = msgspec.structs.asdict(cls.add(several))
+        return cls(**{name: usd_month / len(several) for name, usd_month in total.items()})
 
     @property
     def usd_month(self) -> float:

@@ -86,7 +86,7 @@ def propose(path: Path, members: int, choose_share: float, usd_month_per_unit: f
     if members not in SIZES:
         sentence = f"A coalition of {members} cannot be searched; ask for 2 to {SIZES.stop - 1}."
         raise UsageError("app.coalition.size", sentence)
-    profiles = _read(path)
+    profiles = read_profiles(path)
     times = round(len(profiles.times) * choose_share)
     if not 0 < times < len(profiles.times):
         sentence = f"--choose-on {choose_share:g} leaves no times to choose on or to judge by."
@@ -124,7 +124,12 @@ def coalitions_text(told: Coalitions) -> str:
     return "\n".join(lines)
 
 
-def _read(path: Path) -> Profiles:
+def read_profiles(path: Path) -> Profiles:
+    """Return the load profiles of a CSV file.
+
+    Raises:
+        UsageError: It cannot be read, or holds no profiles; the sentence names the line.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -1,6 +1,6 @@
 """The planner's arithmetic heart: one option for every group, under shared capacities, cheapest."""
 
-from mutualedge.plan.choice.problem import Choice, ChoiceProblem, NoChoice, Watch, gap_between
+from mutualedge.plan.choice.problem import Choice, ChoiceProblem, NoChoice, Part, Watch, gap_between
 from mutualedge.plan.choice.solver import choose
 
-__all__ = ["Choice", "ChoiceProblem", "NoChoice", "Watch", "choose", "gap_between"]
+__all__ = ["Choice", "ChoiceProblem", "NoChoice", "Part", "Watch", "choose", "gap_between"]

@@ -13,10 +13,13 @@ import numpy as np
 from mutualedge.plan.choice.dual import Dual, price_rows
 from mutualedge.plan.choice.greedy import relieve
 from mutualedge.plan.choice.linear import Selection, select
-from mutualedge.plan.choice.problem import ChoiceProblem, Floats, NoChoice, Watch
+from mutualedge.plan.choice.problem import ChoiceProblem, Floats, NoChoice, Part, Watch
 
 LOOKS_MAX = 400
 """Questions whether some groups hold together; each is an integer program at worst."""
+
+SEARCH_S_MAX = 3.0
+"""For fewer groups; who asks why nothing holds does not wait for the very fewest."""
 
 PROOF_LEAST = 1e-9
 """Relative excess that is a proof rather than rounding."""
@@ -29,6 +32,7 @@ def find_conflict(problem: ChoiceProblem, watch: Watch) -> NoChoice:
         problem: One for which no choice holds.
         watch: Ends the search for fewer groups.
     """
+    watch = Part.at_most(watch, SEARCH_S_MAX)
     free = replace(problem, cost=np.where(np.isfinite(problem.cost), 0.0, np.inf))
     point = price_rows(Dual(free), gap=0.0, watch=watch)
     groups = _heaviest(free, point.prices)

@@ -25,6 +25,32 @@ class Watch(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A watch that ends sooner than the whole one.
+
+    Attributes:
+        whole: The whole one.
+        kept_s: What is left of it when this one ends.
+    """
+
+    whole: Watch
+    kept_s: float
+
+    @classmethod
+    def at_most(cls, whole: Watch, limit_s: float) -> "Part":
+        """Return a watch that ends after so long, or with the whole one."""
+        return cls(whole, max(whole.left_s() - limit_s, 0.0))
+
+    def left_s(self) -> float:
+        """Return for how long one may still search."""
+        return self.whole.left_s() - self.kept_s
+
+    def tell(self, cost_usd: float, bound_usd: float) -> None:
+        """Pass on what was found."""
+        self.whole.tell(cost_usd, bound_usd)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceProblem:
     """Choose one option of every group: least cost, and no row above its capacity.

@@ -18,6 +18,7 @@ class Money:
 
     Attributes:
         cpu_usd_month: Energy of processors beyond what they draw idle.
+        sent_usd_month: Of that, what sending and receiving takes at home.
         memory_usd_month: Energy of memory beyond what it draws unused.
         network_usd_month: Energy of the link.
         rent_usd_month: To the owner of a rented server.
@@ -25,6 +26,7 @@ class Money:
     """
 
     cpu_usd_month: Floats
+    sent_usd_month: Floats
     memory_usd_month: Floats
     network_usd_month: Floats
     rent_usd_month: Floats
@@ -46,6 +48,7 @@ def stay_money(tariff: Tariff, tasks: TaskArrays, column: NodeColumn) -> Money:
     nothing = np.zeros_like(tasks.wcet_us)
     return Money(
         cpu_usd_month=tariff.usd_month_per_w * _busy_w(tasks, column),
+        sent_usd_month=nothing,
         memory_usd_month=tariff.usd_month_per_w * _memory_w(tasks, column),
         network_usd_month=nothing,
         rent_usd_month=nothing,
@@ -55,11 +58,12 @@ def stay_money(tariff: Tariff, tasks: TaskArrays, column: NodeColumn) -> Money:
 
 def lend_money(tariff: Tariff, home: Enterprise, tasks: TaskArrays, column: NodeColumn) -> Money:
     """Return what a task costs on a partner's node; the energy there counts as well."""
-    watts = _busy_w(tasks, column) + _gateway_w(home, tasks)
+    sent = tariff.usd_month_per_w * _gateway_w(home, tasks)
     jobs_month = MONTH_S * 1e6 / tasks.period_us
     execution_ms = tasks.wcet_us / column.speed / US_PER_MS
     return Money(
-        cpu_usd_month=tariff.usd_month_per_w * watts,
+        cpu_usd_month=tariff.usd_month_per_w * _busy_w(tasks, column) + sent,
+        sent_usd_month=sent,
         memory_usd_month=tariff.usd_month_per_w * _memory_w(tasks, column),
         network_usd_month=tariff.usd_month_per_w * _network_w(home, tasks),
         rent_usd_month=np.zeros_like(tasks.wcet_us),
@@ -70,8 +74,10 @@ def lend_money(tariff: Tariff, home: Enterprise, tasks: TaskArrays, column: Node
 def rent_money(tariff: Tariff, home: Enterprise, tasks: TaskArrays, column: CloudColumn) -> Money:
     """Return what a task costs on a rented server, whose energy is in the rent."""
     nothing = np.zeros_like(tasks.wcet_us)
+    sent = tariff.usd_month_per_w * _gateway_w(home, tasks)
     return Money(
-        cpu_usd_month=tariff.usd_month_per_w * _gateway_w(home, tasks),
+        cpu_usd_month=sent,
+        sent_usd_month=sent,
         memory_usd_month=nothing,
         network_usd_month=tariff.usd_month_per_w * _network_w(home, tasks),
         rent_usd_month=(

@@ -3,5 +3,6 @@
 from mutualedge.plan.solving.assembling import assemble
 from mutualedge.plan.solving.replay import NodeJobs, list_jobs
 from mutualedge.plan.solving.solve import solve
+from mutualedge.plan.solving.split import CostSplit, split_costs
 
-__all__ = ["NodeJobs", "assemble", "list_jobs", "solve"]
+__all__ = ["CostSplit", "NodeJobs", "assemble", "list_jobs", "solve", "split_costs"]

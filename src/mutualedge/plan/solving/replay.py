@@ -38,7 +38,7 @@ def list_jobs(scenario: Scenario, plan: Plan) -> tuple[NodeJobs, ...]:
     """
     table = list_options(restrict(scenario, plan.strategy))
     streams: dict[int, list[tuple[str, int, int, int]]] = {}
-    for each in takers(table, _options(table, plan)):
+    for each in takers(table, options_of(table, plan)):
         for row, stream in _streams(each):
             streams.setdefault(row, []).append(stream)
     return tuple(_node_jobs(table.columns.rows[row].place, streams[row]) for row in sorted(streams))
@@ -66,8 +66,12 @@ def _streams(each: Takers) -> Iterator[tuple[int, tuple[str, int, int, int]]]:
                 yield row, stream
 
 
-def _options(table: OptionTable, plan: Plan) -> NDArray[np.intp]:
-    """Return the column of every task."""
+def options_of(table: OptionTable, plan: Plan) -> NDArray[np.intp]:
+    """Return the column that a plan chose for every task.
+
+    Raises:
+        UsageError: It names a task, place, level or memory that the table lacks.
+    """
     columns = {label_column(column): index for index, column in enumerate(table.columns.columns)}
     chosen = {(each.enterprise, each.task): each for each in plan.choices}
     return np.array(

@@ -12,17 +12,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mutualedge.plan.choice import Choice, ChoiceProblem, NoChoice, Watch, choose, gap_between
+from mutualedge.plan.choice import Choice, ChoiceProblem, NoChoice, Part, Watch, choose, gap_between
 from mutualedge.plan.options import OptionTable, Window, list_options, pose_problem
 from mutualedge.plan.plans import NoPlan, Plan, Reason
 from mutualedge.plan.scenario import Scenario
+from mutualedge.plan.solving.answer import fixed_costs
 from mutualedge.plan.solving.assembling import assemble, join
 from mutualedge.plan.solving.deadlines import overloaded_windows, reserves_needed
 from mutualedge.plan.solving.reasons import explain
 from mutualedge.plan.strategies import Strategy, separate
 
 GAP = 1e-6
-"""Of the part of the cost that choices change: a cent of ten thousand dollars."""
+"""Of the whole cost: a cent of ten thousand dollars."""
 
 COARSE_GAP = 1e-3
 """While windows are still missing the best choice is not worth its time."""
@@ -68,20 +69,6 @@ class _Known:
             yield Reason(code="plan.solve.reserve", sentence=sentence, places=(place,))
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A watch that ends sooner than the whole one."""
-
-    whole: Watch
-    kept_s: float
-
-    def left_s(self) -> float:
-        return self.whole.left_s() - self.kept_s
-
-    def tell(self, cost_usd: float, bound_usd: float) -> None:
-        self.whole.tell(cost_usd, bound_usd)
-
-
 def solve(
     scenario: Scenario,
     strategy: Strategy = Strategy.MUTUAL,
@@ -95,7 +82,7 @@ def solve(
         scenario: Tasks, nodes, clouds and prices.
         strategy: With whom enterprises share.
         watch: Ends the search: what was found by then is returned with its bound.
-        gap: How far the part of the cost that choices change may lie above its bound.
+        gap: How far the cost may lie above its bound, as a share of it.
 
     Raises:
         UsageError: A task or node cannot be counted in microseconds.
@@ -105,7 +92,7 @@ def solve(
     for number, part in enumerate(parts):
         # What one enterprise does not need of the time, those after it may have.
         kept_s = max(watch.left_s(), 0.0) * (1 - 1 / (len(parts) - number))
-        answers.append(_solve(part, strategy, _Part(watch, kept_s), gap))
+        answers.append(_solve(part, strategy, Part(watch, kept_s), gap))
     return join(answers)
 
 
@@ -131,7 +118,9 @@ def _solve(scenario: Scenario, strategy: Strategy, watch: Watch, gap: float) -> 
 def _choose(table: OptionTable, gap: float, watch: Watch) -> tuple[Choice | NoChoice, _Known]:
     """Return the cheapest choice that keeps every deadline, and what had to be known for it."""
     known = _Known(table)
-    part = _Part(watch, (1 - TIME_SHARE) * max(watch.left_s(), 0.0))
+    gap = _gap_of_choices(table, gap)
+    part = Part(watch, (1 - TIME_SHARE) * max(watch.left_s(), 0.0))
+    best: Choice | None = None
     bound, aim = -np.inf, max(gap, COARSE_GAP)
     for _ in range(ROUNDS_MAX):
         found = choose(known.problem(), gap=aim, watch=part)
@@ -141,12 +130,27 @@ def _choose(table: OptionTable, gap: float, watch: Watch) -> tuple[Choice | NoCh
             break
         bound = max(bound, found.bound_usd)
         if not known.learn(found.options):
-            if aim <= gap or gap_between(found.cost_usd, bound) <= gap or part.left_s() <= 0:
-                return replace(found, bound_usd=bound), known
+            best = _cheaper(best, found)
+            if aim <= gap or gap_between(best.cost_usd, bound) <= gap:
+                break
             aim = gap
-        elif part.left_s() <= 0:
+        if part.left_s() <= 0:
             break
-    return _choose_densely(table, bound, gap, watch), known
+    if best is None:
+        return _choose_densely(table, bound, gap, watch), known
+    return replace(best, bound_usd=min(bound, best.cost_usd)), known
+
+
+def _cheaper(best: Choice | None, found: Choice) -> Choice:
+    return found if best is None or found.cost_usd < best.cost_usd else best
+
+
+def _gap_of_choices(table: OptionTable, gap: float) -> float:
+    """Return a gap of the whole cost as one of the part that choices change."""
+    cheapest = np.min(pose_problem(table).cost, axis=1, initial=np.inf)
+    changed = float(cheapest[np.isfinite(cheapest)].sum())
+    fixed = fixed_costs(table.scenario).usd_month
+    return gap * (1 + fixed / changed) if changed > 0 else gap
 
 
 def _choose_densely(
