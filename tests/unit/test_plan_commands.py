@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from mutualedge.app.planning.coalitions import propose_text
-from mutualedge.app.planning.commands import check_files, simulate_files, solve_file
+from mutualedge.app.planning.commands import (
+    Settings,
+    check_files,
+    evolve_file,
+    simulate_files,
+    solve_file,
+)
 from mutualedge.app.planning.comparing import (
     compare_files,
     compare_text,
@@ -267,3 +273,24 @@ def test_strategies_are_compared_over_measured_loads_and_over_rising_ones(
     assert [line.split()[0] for line in sweep_text(swept).splitlines()[2:]] == ["0.2", "0.4", "0.6"]
     with pytest.raises(UsageError, match="are no loads"):
         sweep_file(scenario, first=0.5, last=0.1, step=0.1, limit_s=1)
+
+
+def test_evolution_is_told_with_its_convergence(
+    scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same JSON as solve's, and a report with a row for each generation that was looked at."""
+    report = tmp_path / "report.txt"
+    status = evolve_file(
+        scenario,
+        "hybrid",
+        Settings(population=32, children=640),
+        limit_s=20,
+        convergence=report,
+        out=None,
+        as_json=True,
+    )
+    assert status == 0
+    assert json.loads(capsys.readouterr().out)["method"] == "genetic"
+    assert [line.split()[0] for line in report.read_text().splitlines()] == [
+        str(number) for number in range(21)
+    ]

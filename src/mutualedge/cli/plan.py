@@ -15,6 +15,14 @@ ScenarioFile = Annotated[Path, typer.Argument(help="File of the scenario, TOML o
 ConfigFile = Annotated[Path, typer.Argument(help="File of the published planner's config.")]
 PlanFile = Annotated[Path, typer.Argument(help="Plan written by 'plan solve --out'.")]
 Patience = Annotated[float, typer.Option(help="Seconds to search at most.", min=0)]
+StrategyName = Annotated[
+    Literal["private", "public", "hybrid", "mutual"],
+    typer.Option(
+        metavar="WHICH",
+        help="Share how: private, public, hybrid or mutual.",
+    ),
+]
+OutFile = Annotated[Path | None, typer.Option(help="New file for the plan, JSON.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -63,24 +71,47 @@ def generate(
 def solve(
     scenario: ScenarioFile,
     *,
-    strategy: Annotated[
-        Literal["private", "public", "hybrid", "mutual"],
-        typer.Option(
-            metavar="WHICH",
-            help="Share how: private, public, hybrid or mutual.",
-        ),
-    ] = "mutual",
+    strategy: StrategyName = "mutual",
     time: Patience = 30.0,
     gap: Annotated[
         float, typer.Option(help="How far from the best a plan may cost, as a share.", min=0)
     ] = 1e-6,
-    out: Annotated[Path | None, typer.Option(help="New file for the plan, JSON.")] = None,
+    out: OutFile = None,
     as_json: AsJson = False,
 ) -> int:
     """Find the cheapest plan. Exit 0 here it is, 3 there is none, 2 not known in this time."""
     from mutualedge.app.planning.commands import solve_file
 
     return solve_file(scenario, strategy, limit_s=time, gap=gap, out=out, as_json=as_json)
+
+
+@plan_app.command()
+def evolve(
+    scenario: ScenarioFile,
+    *,
+    strategy: StrategyName = "mutual",
+    population: Annotated[int, typer.Option(help="Plans that live at once.", min=2)] = 2_048,
+    children: Annotated[int, typer.Option(help="Plans bred in all.", min=1)] = 2_000_000,
+    seed: Annotated[int, typer.Option(help="Decides everything.", min=0)] = 0,
+    time: Patience = 60.0,
+    convergence: Annotated[
+        Path | None, typer.Option(help="New file for how it converged, as report.txt.")
+    ] = None,
+    out: OutFile = None,
+    as_json: AsJson = False,
+) -> int:
+    """Find a plan by a genetic algorithm, to compare with 'solve'. Exit status as there."""
+    from mutualedge.app.planning.commands import Settings, evolve_file
+
+    return evolve_file(
+        scenario,
+        strategy,
+        Settings(population=population, children=children, seed=seed),
+        limit_s=time,
+        convergence=convergence,
+        out=out,
+        as_json=as_json,
+    )
 
 
 @plan_app.command()

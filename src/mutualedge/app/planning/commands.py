@@ -13,9 +13,13 @@ from mutualedge.app.terminal import tell
 from mutualedge.errors import UsageError
 from mutualedge.plan.checking import check
 from mutualedge.plan.edf import Simulation, chrome_trace, gantt_svg, simulate
-from mutualedge.plan.plans import Plan
+from mutualedge.plan.genetic import Evolver, Settings, convergence_text
+from mutualedge.plan.plans import NoPlan, Plan
+from mutualedge.plan.scenario import Scenario
 from mutualedge.plan.solving import NodeJobs, list_jobs, solve
 from mutualedge.plan.strategies import Strategy
+
+__all__ = ["Settings", "check_files", "evolve_file", "simulate_files", "solve_file"]
 
 EXIT_UNDECIDED = 2
 EXIT_IMPOSSIBLE = 3
@@ -37,6 +41,42 @@ def solve_file(
     scenario = read_scenario(path)
     with waiting(limit_s) as patience:
         answer = solve(scenario, Strategy(strategy), watch=patience, gap=gap)
+    return _told(scenario, answer, out, as_json=as_json)
+
+
+def evolve_file(
+    path: Path,
+    strategy: str,
+    settings: Settings,
+    *,
+    limit_s: float,
+    convergence: Path | None,
+    out: Path | None,
+    as_json: bool,
+) -> int:
+    """Plan a scenario by evolution and tell the plan; statuses as `solve_file`.
+
+    Args:
+        path: The scenario.
+        strategy: With whom enterprises share.
+        settings: Of the evolution.
+        limit_s: How long to search.
+        convergence: New file for how it converged, as the published ``report.txt``.
+        out: New file for the plan.
+        as_json: Whether a program reads it.
+
+    Raises:
+        UsageError: The scenario cannot be read, or a file not written.
+    """
+    scenario, evolver = read_scenario(path), Evolver(settings)
+    with waiting(limit_s) as patience:
+        answer = solve(scenario, Strategy(strategy), watch=patience, chooser=evolver.choose)
+    if convergence is not None:
+        write_new(convergence, convergence_text(evolver.convergence).encode())
+    return _told(scenario, answer, out, as_json=as_json)
+
+
+def _told(scenario: Scenario, answer: Plan | NoPlan, out: Path | None, *, as_json: bool) -> int:
     if not isinstance(answer, Plan):
         tell(plan_json(answer) if as_json else no_plan_text(answer), is_data=as_json)
         return EXIT_IMPOSSIBLE if answer.proven else EXIT_UNDECIDED

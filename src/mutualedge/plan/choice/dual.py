@@ -50,7 +50,7 @@ class Dual:
         self.problem = problem
         self._everyone = np.arange(problem.groups)
         finite = np.where(np.isfinite(problem.cost), problem.cost, -np.inf)
-        self.cost_max = float(finite.max(axis=1).sum()) if problem.groups else 0.0
+        self.cost_max = float(finite.max(axis=1, initial=-np.inf).sum())
 
     def reduced(self, prices: Floats) -> Floats:
         """Return what each option costs with its share of the rows paid for."""

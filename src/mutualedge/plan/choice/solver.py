@@ -6,6 +6,7 @@ remains is small as a rule, and an integer program decides it.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,14 @@ class _Search:
         return near or self.watch.left_s() <= 0
 
 
+class Chooser(Protocol):
+    """What answers a problem of choice."""
+
+    def __call__(self, problem: ChoiceProblem, *, gap: float, watch: Watch) -> Choice | NoChoice:
+        """Return the cheapest choice that it finds, or why there is none."""
+        ...
+
+
 def choose(problem: ChoiceProblem, *, gap: float, watch: Watch) -> Choice | NoChoice:
     """Return the cheapest choice that holds, or why there is none.
 
@@ -58,15 +67,42 @@ def choose(problem: ChoiceProblem, *, gap: float, watch: Watch) -> Choice | NoCh
     """
     if not problem.groups:
         return _nothing(problem)
+    dual = Dual(problem)
+    point = _priced(dual, gap, watch)
+    if isinstance(point, NoChoice):
+        return point
+    return _search(_Search(problem=problem, dual=dual, point=point, gap=gap, watch=watch))
+
+
+def prices_of(
+    problem: ChoiceProblem, *, gap: float, watch: Watch
+) -> tuple[float, Floats] | NoChoice:
+    """Return the bound and the price of each row that gives it, or why nothing holds.
+
+    Args:
+        problem: What to choose from.
+        gap: How far from the best bound it may be.
+        watch: Ends the search.
+    """
+    point = _priced(Dual(problem), gap, watch)
+    return point if isinstance(point, NoChoice) else (point.value, point.prices)
+
+
+def improve(problem: ChoiceProblem, options: Options, prices: Floats) -> Options | None:
+    """Return a choice near this one that holds, as good as greedy and swaps make it."""
+    relieved = relieve(problem, options, prices)
+    if relieved is None:
+        return None
+    return swap(problem, fill(problem, relieved, prices), prices, lambda _: False)
+
+
+def _priced(dual: Dual, gap: float, watch: Watch) -> Point | NoChoice:
+    problem = dual.problem
     without = np.flatnonzero(~np.isfinite(problem.cost).any(axis=1))
     if len(without):
         return NoChoice(proven=True, groups=(int(without[0]),))
-    dual = Dual(problem)
     point = price_rows(dual, gap=gap, watch=watch)
-    if dual.is_impossible(point):
-        return find_conflict(problem, watch)
-    search = _Search(problem=problem, dual=dual, point=point, gap=gap, watch=watch)
-    return _search(search)
+    return find_conflict(problem, watch) if dual.is_impossible(point) else point
 
 
 def _search(search: _Search) -> Choice | NoChoice:

@@ -12,7 +12,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mutualedge.plan.choice import Choice, ChoiceProblem, NoChoice, Part, Watch, choose, gap_between
+from mutualedge.plan.choice import (
+    Choice,
+    ChoiceProblem,
+    Chooser,
+    NoChoice,
+    Part,
+    Watch,
+    choose,
+    gap_between,
+)
 from mutualedge.plan.options import OptionTable, Window, list_options, pose_problem
 from mutualedge.plan.plans import NoPlan, Plan, Reason
 from mutualedge.plan.scenario import Scenario
@@ -75,6 +84,7 @@ def solve(
     *,
     watch: Watch,
     gap: float = GAP,
+    chooser: Chooser = choose,
 ) -> Plan | NoPlan:
     """Return the cheapest plan in which every deadline and capacity holds, or why there is none.
 
@@ -83,6 +93,7 @@ def solve(
         strategy: With whom enterprises share.
         watch: Ends the search: what was found by then is returned with its bound.
         gap: How far the cost may lie above its bound, as a share of it.
+        chooser: What chooses among options.
 
     Raises:
         UsageError: A task or node cannot be counted in microseconds.
@@ -92,14 +103,16 @@ def solve(
     for number, part in enumerate(parts):
         # What one enterprise does not need of the time, those after it may have.
         kept_s = max(watch.left_s(), 0.0) * (1 - 1 / (len(parts) - number))
-        answers.append(_solve(part, strategy, Part(watch, kept_s), gap))
+        answers.append(_solve(part, strategy, Part(watch, kept_s), gap, chooser))
     return join(answers)
 
 
-def _solve(scenario: Scenario, strategy: Strategy, watch: Watch, gap: float) -> Plan | NoPlan:
+def _solve(
+    scenario: Scenario, strategy: Strategy, watch: Watch, gap: float, chooser: Chooser
+) -> Plan | NoPlan:
     began_s = watch.left_s()
     table = list_options(scenario)
-    found, known = _choose(table, gap, watch)
+    found, known = _choose(table, gap, watch, chooser)
     elapsed_s = began_s - watch.left_s()
     if isinstance(found, NoChoice):
         reasons = explain(table, known.windows, found, watch)
@@ -115,7 +128,9 @@ def _solve(scenario: Scenario, strategy: Strategy, watch: Watch, gap: float) -> 
     )
 
 
-def _choose(table: OptionTable, gap: float, watch: Watch) -> tuple[Choice | NoChoice, _Known]:
+def _choose(
+    table: OptionTable, gap: float, watch: Watch, chooser: Chooser
+) -> tuple[Choice | NoChoice, _Known]:
     """Return the cheapest choice that keeps every deadline, and what had to be known for it."""
     known = _Known(table)
     gap = _gap_of_choices(table, gap)
@@ -123,7 +138,7 @@ def _choose(table: OptionTable, gap: float, watch: Watch) -> tuple[Choice | NoCh
     best: Choice | None = None
     bound, aim = -np.inf, max(gap, COARSE_GAP)
     for _ in range(ROUNDS_MAX):
-        found = choose(known.problem(), gap=aim, watch=part)
+        found = chooser(known.problem(), gap=aim, watch=part)
         if isinstance(found, NoChoice):
             if found.proven:
                 return found, known
