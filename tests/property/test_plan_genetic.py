@@ -32,7 +32,7 @@ def test_what_evolves_holds_and_lies_above_the_bound(seed: int, load: float, tas
 def test_much_evolution_comes_near_the_best_and_says_how() -> None:
     """A tenth of a percent on a light load; the report shows it come down, row by row."""
     problem = pose_problem(list_options(generate(Draw(tasks=30, load=0.4, seed=5))))
-    best = choose(problem, gap=1e-9, watch=Calm())
+    best = choose(problem, gap=1e-5, watch=Calm())
     assert isinstance(best, Choice)
     evolver = Evolver(Settings(population=128, children=60_000, seed=2))
     found = evolver.choose(problem, gap=0.0, watch=Calm())
