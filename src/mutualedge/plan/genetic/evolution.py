@@ -32,10 +32,12 @@ OPTIONS_MAX = 255
 ROWS_MAX = 1_000
 """Of the report of convergence, as published."""
 
-ADDED_EVERY = 64
+ADDED_EVERY = 256
 """Rows of the report after which sums are computed anew, so that rounding does not gather."""
 
 PENALTY_FACTOR = 2.0
+LEAST = 1e-300
+
 PENALTY_LEAST = 1e-8
 """Prices below it are none: then a row is worth as much as everything together."""
 
@@ -153,13 +155,8 @@ class _Population:
         """Compute sums and scores anew, so that rounding does not gather."""
         everyone = np.arange(self.problem.groups)
         self.sums = self.table[everyone, self.genes].sum(axis=1)
-        self.scores = self.sums[:, 0] + self.penalty()
-
-    def penalty(self) -> Floats:
-        """Return what each member pays for what it overdraws."""
         over = np.maximum(self.sums[:, 1:] - self.problem.capacity, 0.0)
-        paid: Floats = over @ self.penalties
-        return paid
+        self.scores = self.sums[:, 0] + over @ self.penalties
 
     def breed(self, children: int) -> None:
         """Let so many children take the places of worse ones, where they are better."""
@@ -174,13 +171,29 @@ class _Population:
         return genes
 
     def report(self, number: int) -> Generation:
-        full = self.sums[:, 1:] / np.maximum(np.abs(self.problem.capacity), 1e-300)
+        """Return how the members' numbers spread just now."""
+        fullest = np.zeros(len(self.scores))
+        for row, size in enumerate(np.maximum(np.abs(self.problem.capacity), LEAST), start=1):
+            np.maximum(fullest, self.sums[:, row] / size, out=fullest)
+        numbers = np.stack(
+            [
+                1 / np.maximum(self.scores, LEAST),
+                self.scores - self.sums[:, 0],
+                self.scores,
+                fullest,
+            ]
+        )
+        least, mean, most = numbers.min(axis=1), numbers.mean(axis=1), numbers.max(axis=1)
+        fitness, penalty, score, utilisation = (
+            Spread(least=float(least[index]), mean=float(mean[index]), most=float(most[index]))
+            for index in range(len(numbers))
+        )
         return Generation(
             number=number,
-            fitness=_spread(1 / np.maximum(self.scores, 1e-300)),
-            penalty=_spread(self.penalty()),
-            score=_spread(self.scores),
-            utilisation=_spread(full.max(axis=1, initial=0.0)),
+            fitness=fitness,
+            penalty=penalty,
+            score=score,
+            utilisation=utilisation,
         )
 
 
@@ -205,10 +218,6 @@ def _penalties(problem: ChoiceProblem, prices: Floats) -> Floats:
     )
     penalties: Floats = np.where(prices > PENALTY_LEAST, prices * PENALTY_FACTOR, everything)
     return penalties
-
-
-def _spread(values: Floats) -> Spread:
-    return Spread(least=float(values.min()), mean=float(values.mean()), most=float(values.max()))
 
 
 def convergence_text(rows: Sequence[Generation]) -> str:
