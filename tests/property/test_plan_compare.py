@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mutualedge.plan.comparing import Slot, at_load, compare, known_shape, shape_names
+from mutualedge.plan.comparing import (
+    Slot,
+    at_load,
+    compare,
+    compromises,
+    known_shape,
+    shape_names,
+)
 from mutualedge.plan.generation import Draw, generate
 from mutualedge.plan.plans import Costs, Plan
 from mutualedge.plan.scenario import Scenario
@@ -98,3 +105,17 @@ def test_every_shape_peaks_once_and_never_rests() -> None:
         assert min(shape) > 0
         assert len(shape) in {12, 24}
     assert known_shape("no such shape") is None
+
+
+def test_less_energy_never_costs_less() -> None:
+    """By rising energy the money falls; the cheapest of all is the plan itself."""
+    scenario = generate(Draw(tasks=12, load=1.2, memory_share=0.5, seed=4))
+    found = compromises(scenario, Strategy.HYBRID, watch=Calm())
+    assert len(found) >= 2
+    energies = [each.energy_kwh_month for each in found]
+    money = [each.usd_month for each in found]
+    assert energies == sorted(energies)
+    assert money == sorted(money, reverse=True)
+    plan = solve(scenario, Strategy.HYBRID, watch=Calm())
+    assert isinstance(plan, Plan)
+    assert money[-1] == pytest.approx(plan.objective_usd_month, rel=1e-4)

@@ -216,6 +216,26 @@ def sweep(
     tell(text, is_data=as_json)
 
 
+@plan_app.command()
+def report(
+    scenario: ScenarioFile,
+    *,
+    html: Annotated[Path, typer.Option(help="New file for the page.")],
+    shapes: Annotated[
+        str, typer.Option(help="Names of built-in shapes, one an enterprise, with commas.")
+    ],
+    load: Annotated[float, typer.Option(help="Utilisation at the peak of a shape.")] = 1.0,
+    time: Patience = 600.0,
+) -> None:
+    """Write a page with the figures of a scenario, whole in one file."""
+    from mutualedge.app.planning import require_libraries
+
+    require_libraries("matplotlib")
+    from mutualedge.app.planning.report import report_file
+
+    tell(report_file(scenario, html, shapes=shapes, load=load, limit_s=time))
+
+
 @plan_app.command("import")
 def import_config(
     config: ConfigFile,

@@ -9,15 +9,18 @@ __all__ = ["require_libraries"]
 LIBRARIES = ("numpy", "highspy")
 
 
-def require_libraries() -> None:
+def require_libraries(*more: str) -> None:
     """Refuse to plan where the extra ``plan`` is not installed.
 
+    Args:
+        more: Libraries that are needed besides, of the extra ``figures``.
+
     Raises:
-        UsageError: It is not.
+        UsageError: One is not.
     """
-    if missing := [name for name in LIBRARIES if find_spec(name) is None]:
+    if missing := [name for name in (*LIBRARIES, *more) if find_spec(name) is None]:
         sentence = (
-            f"The planner needs {' and '.join(missing)}; install them with "
-            "'pip install mutualedge[plan]'."
+            f"This needs {' and '.join(missing)}; install what is missing with "
+            "'pip install mutualedge[plan,figures]'."
         )
         raise UsageError("app.planning.libraries", sentence)

@@ -52,7 +52,7 @@ def compare_files(
     if profiles is not None:
         slots = _measured(scenario, profiles)
     else:
-        slots = _shaped(scenario, (shapes or "").split(","), load)
+        slots = shaped_slots(scenario, (shapes or "").split(","), load)
     with waiting(limit_s) as patience:
         return compare(scenario, slots, watch=patience)
 
@@ -145,7 +145,13 @@ def _measured(scenario: Scenario, path: Path) -> list[Slot]:
     ]
 
 
-def _shaped(scenario: Scenario, names: Sequence[str], load: float) -> list[Slot]:
+def shaped_slots(scenario: Scenario, names: Sequence[str], load: float) -> list[Slot]:
+    """Return the slots of built-in shapes, one for each enterprise, with this load at their peaks.
+
+    Raises:
+        UsageError: There are more or fewer shapes than enterprises, one is not known, or they are
+            partly of a day and partly of a year.
+    """
     if len(names) != len(scenario.enterprises):
         sentence = (
             f"There are {len(scenario.enterprises)} enterprises, but {len(names)} shapes; name one "

@@ -34,7 +34,7 @@ from mutualedge.plan.strategies import Strategy, separate
 GAP = 1e-6
 """Of the whole cost: a cent of ten thousand dollars."""
 
-COARSE_GAP = 1e-3
+FIRST_GAPS = (1.0, 1e-3)
 """While windows are still missing the best choice is not worth its time."""
 
 ROUNDS_MAX = 200
@@ -136,9 +136,9 @@ def _choose(
     gap = _gap_of_choices(table, gap)
     part = Part(watch, (1 - TIME_SHARE) * max(watch.left_s(), 0.0))
     best: Choice | None = None
-    bound, aim = -np.inf, max(gap, COARSE_GAP)
+    bound, aims = -np.inf, [*(each for each in FIRST_GAPS if each > gap), gap]
     for _ in range(ROUNDS_MAX):
-        found = chooser(known.problem(), gap=aim, watch=part)
+        found = chooser(known.problem(), gap=aims[0], watch=part)
         if isinstance(found, NoChoice):
             if found.proven:
                 return found, known
@@ -146,9 +146,9 @@ def _choose(
         bound = max(bound, found.bound_usd)
         if not known.learn(found.options):
             best = _cheaper(best, found)
-            if aim <= gap or gap_between(best.cost_usd, bound) <= gap:
+            if len(aims) == 1 or gap_between(best.cost_usd, bound) <= gap:
                 break
-            aim = gap
+            del aims[0]
         if part.left_s() <= 0:
             break
     if best is None:
