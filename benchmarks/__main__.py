@@ -30,6 +30,7 @@ CAPABILITIES: dict[str, Callable[[], list[Metric]]] = {
     "admission": run_admission,
     "plan_edf": plan_edf.run,
     "plan_solve": plan_solve.run,
+    "plan_campaign": plan_solve.run_campaign,
     "ledger": ledger.run,
     "tlog": tlog.run,
     "audit": run_audit,
