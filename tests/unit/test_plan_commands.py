@@ -4,6 +4,7 @@ import json
 import signal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mutualedge.app.planning.coalitions import propose_text
@@ -294,3 +295,49 @@ def test_evolution_is_told_with_its_convergence(
     assert [line.split()[0] for line in report.read_text().splitlines()] == [
         str(number) for number in range(21)
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("load", 0.0),
+        ("load", float("nan")),
+        ("tasks", 0),
+        ("enterprises", 0),
+        ("memory_share", -1.0),
+        ("deadline_ratio_min", 3.0),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(name: str, value: float) -> None:
+    """The sentence names the number and the range it may lie in."""
+    with pytest.raises(UsageError, match=name):
+        msgspec.structs.replace(Draw(), **{name: value})
+
+
+def test_a_time_that_is_none_is_refused(scenario: Path) -> None:
+    """Not a number would never be over."""
+    with pytest.raises(UsageError, match="no time"):
+        solve_file(scenario, "mutual", limit_s=float("nan"), gap=1e-6, out=None, as_json=False)
+
+
+def test_a_figure_shows_one_node_that_exists(scenario: Path, tmp_path: Path) -> None:
+    """Of two nodes one is to be named; a node without jobs, or a horizon of nothing, is refused."""
+    plan = solved(scenario, tmp_path)
+
+    def simulated(node: str | None, horizon_ms: float = 100.0) -> int:
+        return simulate_files(
+            scenario,
+            plan,
+            horizon_ms=horizon_ms,
+            is_preemptive=True,
+            node=node,
+            trace=None,
+            gantt=tmp_path / "x.svg" if node is None else None,
+            as_json=False,
+        )
+
+    for node, horizon_ms, words in ((None, 100.0, "--node"), ("moon", 100.0, "'moon'")):
+        with pytest.raises(UsageError, match=words):
+            simulated(node, horizon_ms)
+    with pytest.raises(UsageError, match="horizon"):
+        simulated("oven", 0.0)

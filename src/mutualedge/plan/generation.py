@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from mutualedge.errors import UsageError
 from mutualedge.plan.scenario import Cloud, Enterprise, Node, Scenario, Task
 from mutualedge.plan.scenario.ranges import Positive
 
@@ -26,6 +27,15 @@ INTERCEPTION = {"published": 1.0, "uunifast": 0.01}
 """Short jobs send and receive in the same proportion to what they compute."""
 
 Floats = NDArray[np.float64]
+
+
+DRAWN_RANGES = {
+    "tasks": (1, 1_000_000),
+    "enterprises": (1, 1_000),
+    "load": (1e-6, 1e3),
+    "memory_share": (1e-6, 1e3),
+    "deadline_ratio_min": (1e-3, 1.0),
+}
 
 
 class Draw(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +60,18 @@ class Draw(msgspec.Struct, frozen=True, kw_only=True):
     memory_share: Positive = 0.8
     deadline_ratio_min: Positive = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing can be drawn from.
+
+        Raises:
+            UsageError: A number is outside its range; the sentence names it.
+        """
+        for name, (least, most) in DRAWN_RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                sentence = f"{name} {value:g} cannot be drawn; choose {least:g} to {most:g}."
+                raise UsageError("plan.draw.range", sentence)
 
 
 def generate(draw: Draw) -> Scenario:

@@ -5,9 +5,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from types import FrameType
 from typing import TextIO
 
+from mutualedge.errors import UsageError
 from mutualedge.plan.choice import gap_between
 
 TELL_EVERY_S = 0.2
@@ -62,7 +64,13 @@ class Patience:
 
 @contextmanager
 def waiting(limit_s: float) -> Iterator[Patience]:
-    """Wait so long; the first Ctrl-C takes the best so far, the second ends the command."""
+    """Wait so long; the first Ctrl-C takes the best so far, the second ends the command.
+
+    Raises:
+        UsageError: The time is no number.
+    """
+    if not isfinite(limit_s):
+        raise UsageError("app.planning.time", f"--time {limit_s} is no time; name seconds.")
     patience = Patience(limit_s, sys.stderr if sys.stderr.isatty() else None)
 
     def interrupted(_number: int, _frame: FrameType | None) -> None:

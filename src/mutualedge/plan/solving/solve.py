@@ -116,7 +116,9 @@ def _solve(
     elapsed_s = began_s - watch.left_s()
     if isinstance(found, NoChoice):
         reasons = explain(table, known.windows, found, watch)
-        return NoPlan(proven=found.proven, elapsed_s=elapsed_s, reasons=reasons)
+        # What does not fit beside a sliver that is kept free might fit without it.
+        proven = found.proven and not known.reserves
+        return NoPlan(proven=proven, elapsed_s=elapsed_s, reasons=reasons)
     return assemble(
         table,
         found.options,
