@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mutualedge.plan.choice.linear import LineProgram, Selection, row_prices
+from mutualedge.plan.choice.linear import LineProgram, Selection, relax
 from mutualedge.plan.choice.problem import ChoiceProblem, Floats, Options, Watch
 
 ROUNDING = 1e-13
@@ -116,8 +116,8 @@ def _price_all(dual: Dual, watch: Watch) -> Point | None:
         use=dual.problem.use[:, groups, options],
         capacity=dual.problem.capacity,
     )
-    prices = row_prices(asked, watch)
-    return None if prices is None else dual.at(prices)
+    relaxed = relax(asked, watch)
+    return None if relaxed is None else dual.at(relaxed.prices)
 
 
 def _pressure(dual: Dual, point: Point, row: int) -> float:

@@ -108,19 +108,37 @@ def select(asked: Selection, *, gap: float, watch: Watch) -> Selected:
     return _selected(highs, asked)
 
 
-def row_prices(asked: Selection, watch: Watch) -> Floats | None:
-    """Return what each row is worth if candidates could be taken in part; None if time ran out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relaxed:
+    """The linear program: candidates may be taken in part.
+
+    Attributes:
+        shares: Of each candidate, how much of it is taken; hardly any is taken in part.
+        prices: Of each row: what the last unit of its capacity is worth.
+    """
+
+    shares: Floats
+    prices: Floats
+
+
+def relax(asked: Selection, watch: Watch) -> Relaxed | None:
+    """Return the best selection in parts; None if there is none, or the time ran out.
+
+    Args:
+        asked: The program, its candidates taken in whole or in part.
+        watch: Stops it.
+    """
     highs = quiet_highs()
     highs.setOptionValue("time_limit", min(max(watch.left_s(), 0.0), TIME_S_MAX))
     highs.passModel(_model(asked, is_whole=False))
     highs.run()
     if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
         return None
-    rows = len(asked.capacity)
-    dual = np.array(highs.getSolution().row_dual)[-rows:]
+    solution = highs.getSolution()
+    dual = np.array(solution.row_dual)[-len(asked.capacity) :]
     # HiGHS's duals of upper limits are negative, and of the rows as they were scaled.
     prices: Floats = np.maximum(-dual, 0.0) * _scale(asked.capacity)
-    return prices
+    return Relaxed(shares=np.array(solution.col_value), prices=prices)
 
 
 def _stopped_by(watch: Watch) -> Callable[[HighsCallbackEvent], None]:

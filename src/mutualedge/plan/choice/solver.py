@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mutualedge.plan.choice.conflict import find_conflict
 from mutualedge.plan.choice.dual import Dual, Point, price_rows
 from mutualedge.plan.choice.greedy import fill, relieve
-from mutualedge.plan.choice.linear import Selection, select
+from mutualedge.plan.choice.linear import Selection, relax, select
 from mutualedge.plan.choice.problem import (
     Choice,
     ChoiceProblem,
@@ -28,6 +28,9 @@ from mutualedge.plan.choice.swaps import swap
 
 OPEN_MAX = 60_000
 """Options that an integer program is asked about; more and it would not end."""
+
+ROUNDED_MAX = 24_000
+"""Options of the linear program whose answer is rounded, besides each group's own: some 0.2 s."""
 
 COST_LEAST = 1e-12
 """Money below which a distance is none."""
@@ -126,13 +129,48 @@ def _search(search: _Search) -> Choice | NoChoice:
 
 
 def _improved(search: _Search) -> Options | None:
-    """Return a choice that holds, as good as greedy and swaps make it."""
+    """Return a choice that holds, as good as greedy, swaps and rounding make it."""
     problem, point = search.problem, search.point
-    options = relieve(problem, point.options, point.prices)
-    if options is None:
+    best = _polished(search, point.options, point.prices)
+    several = np.count_nonzero(point.prices) > 1
+    if not several or (best is not None and search.is_enough(problem.cost_of(best))):
+        return best
+    rounded = _rounded(search)
+    if rounded is None or (best is not None and problem.cost_of(best) <= problem.cost_of(rounded)):
+        return best
+    return rounded
+
+
+def _polished(search: _Search, options: Options, prices: Floats) -> Options | None:
+    relieved = relieve(search.problem, options, prices)
+    if relieved is None:
         return None
-    options = fill(problem, options, point.prices)
-    return swap(problem, options, point.prices, search.is_enough)
+    filled = fill(search.problem, relieved, prices)
+    return swap(search.problem, filled, prices, search.is_enough)
+
+
+def _rounded(search: _Search) -> Options | None:
+    """Return what the linear program over the promising options takes, polished.
+
+    Of all groups it divides hardly more than there are rows; the others are as they should be.
+    """
+    reduced = search.dual.reduced(search.point.prices)
+    above = reduced - reduced.min(axis=1, keepdims=True)
+    most = min(ROUNDED_MAX, int(np.isfinite(above).sum())) - 1
+    limit = np.partition(above, most, axis=None)[most]
+    groups, others = np.nonzero(np.isfinite(above) & (above <= limit))
+    asked = Selection(
+        groups=groups.astype(np.int32),
+        cost=search.problem.cost[groups, others],
+        use=search.problem.use[:, groups, others],
+        capacity=search.problem.capacity,
+    )
+    relaxed = relax(asked, search.watch)
+    if relaxed is None:
+        return None
+    shares = np.full(reduced.shape, -1.0)
+    shares[groups, others] = relaxed.shares
+    return _polished(search, np.argmax(shares, axis=1), relaxed.prices)
 
 
 def _decide(
