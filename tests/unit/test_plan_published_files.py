@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mutualedge.app.planning.commands import solve_file
+from mutualedge.app.planning.policies import run_policies
 from mutualedge.app.planning.published import (
     draw_files,
     export_files,
@@ -155,3 +156,44 @@ def test_what_is_drawn_is_three_files_and_the_same_for_a_seed(tmp_path: Path) ->
     path.write_text(CONFIG)
     with pytest.raises(UsageError, match="gentask"):
         draw_files(path, folders[0], 1)
+
+
+TEMPLATE = """*cpufreq
+1 100 1
+.5 30 .5
+
+*mem
+dram 1000 1 .01 .01
+nvram 1000 .8 .01 .001
+
+*task
+14 60 300 0.1
+3 10 300 0.1
+7 20 300 0.1
+"""
+
+
+def test_rules_of_thumb_are_executed_and_one_without_a_choice_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each policy with its power and no late job; what overloads has no choice that holds."""
+    config, tasks = tmp_path / "simrts.conf", tmp_path / "task.txt"
+    config.write_text(TEMPLATE)
+    tasks.write_text("0 0\n0 0\n1 0\n")
+    assert run_policies(config, tasks, horizon_ms=60_000, as_json=True) == 0
+    told = {each["policy"]: each for each in json.loads(capsys.readouterr().out)}
+    assert list(told) == ["dram", "hm", "dvsdram", "dvshm", "dvshm_gr", "fixed"]
+    assert {each["missed"] for each in told.values()} == {0}
+    assert told["dram"]["busy_share"] == pytest.approx(14 / 60 + 3 / 10 + 7 / 20)
+    assert told["dram"]["memory_w"] == pytest.approx(9.0)
+    parts = ("cpu_active_w", "cpu_idle_w", "memory_active_w", "memory_idle_w")
+    for each in told.values():
+        assert sum(each[part] for part in parts) == pytest.approx(each["power_w"])
+    tasks.write_text("0 1\n0 1\n0 1\n")
+    assert run_policies(config, tasks, horizon_ms=60_000, as_json=False) == 3
+    assert "no choice holds" in capsys.readouterr().out
+    assert run_policies(config, None, horizon_ms=60_000, as_json=False) == 0
+    assert "fixed" not in capsys.readouterr().out
+    tasks.write_text("7 0\n0 0\n0 0\n")
+    with pytest.raises(UsageError, match="memory 7"):
+        run_policies(config, tasks, horizon_ms=60_000, as_json=False)

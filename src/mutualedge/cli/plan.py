@@ -284,6 +284,20 @@ def reference(
 
 
 @plan_app.command()
+def policies(
+    config: ConfigFile,
+    *,
+    genes: Annotated[Path | None, typer.Option(help="Plan as task.txt, for 'fixed'.")] = None,
+    horizon_ms: Annotated[float, typer.Option(help="Milliseconds to simulate.")] = 1_000_000.0,
+    as_json: AsJson = False,
+) -> int:
+    """Execute a config under rules of thumb: dram, hm, dvsdram, dvshm, dvshm_gr, fixed."""
+    from mutualedge.app.planning.policies import run_policies
+
+    return run_policies(config, genes, horizon_ms=horizon_ms, as_json=as_json)
+
+
+@plan_app.command()
 def draw(
     config: ConfigFile,
     folder: Annotated[Path, typer.Argument(help="Folder for the three files it writes.")],

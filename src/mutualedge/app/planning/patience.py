@@ -66,6 +66,9 @@ class Patience:
 def waiting(limit_s: float) -> Iterator[Patience]:
     """Wait so long; the first Ctrl-C takes the best so far, the second ends the command.
 
+    Yields:
+        What the search asks whether to go on.
+
     Raises:
         UsageError: The time is no number.
     """

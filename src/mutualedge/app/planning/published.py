@@ -10,6 +10,7 @@ from mutualedge.app.planning.scenarios import read_scenario, write_new
 from mutualedge.errors import UsageError
 from mutualedge.plan.generation import whole_numbers
 from mutualedge.plan.reference import (
+    Gene,
     Published,
     PublishedCost,
     ReferenceConfig,
@@ -64,7 +65,7 @@ def reference_text(
         UsageError: A file cannot be read, or the plan does not belong to the config.
     """
     config, variant = read_config(config_path), Published(strategy)
-    genes = parse_genes(_text(genes_path), source=str(genes_path))
+    genes = read_genes(genes_path)
     is_remote = variant is Published.PUBLIC if offloads is None else offloads
     cost = evaluate(config, genes, variant, offloads=is_remote)
     if as_json:
@@ -96,6 +97,15 @@ def read_config(path: Path) -> ReferenceConfig:
         UsageError: It cannot be read, or is malformed; the sentence names the line.
     """
     return parse_config(_text(path), source=str(path))
+
+
+def read_genes(path: Path) -> tuple[Gene, ...]:
+    """Return the plan of a ``task.txt``.
+
+    Raises:
+        UsageError: It cannot be read, or is malformed; the sentence names the line.
+    """
+    return parse_genes(_text(path), source=str(path))
 
 
 def _text(path: Path) -> str:

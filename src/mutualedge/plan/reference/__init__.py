@@ -4,6 +4,7 @@ from mutualedge.plan.reference.config import ReferenceConfig, parse_config
 from mutualedge.plan.reference.conversion import genes_of, scenario_of
 from mutualedge.plan.reference.gene_files import format_genes, parse_genes
 from mutualedge.plan.reference.generator import Generated, draw_published
+from mutualedge.plan.reference.machine import machine_of, placements_of, works_of
 from mutualedge.plan.reference.published import (
     Gene,
     Published,
@@ -23,7 +24,10 @@ __all__ = [
     "evaluate",
     "format_genes",
     "genes_of",
+    "machine_of",
     "parse_config",
     "parse_genes",
+    "placements_of",
     "scenario_of",
+    "works_of",
 ]
