@@ -16,7 +16,7 @@ from mutualedge.app.node_process import enterprise_server
 from mutualedge.app.options import NodeOptions
 from mutualedge.app.processes import cause_of, while_up
 from mutualedge.app.settings import read_options
-from mutualedge.errors import MutualEdgeError
+from mutualedge.errors import MutualEdgeError, Unreachable
 from mutualedge.model import DeviceId, EnterpriseId
 from mutualedge.node.logbook import CheckpointRow
 from mutualedge.protocol import Write
@@ -104,6 +104,29 @@ def test_a_nats_server_that_dies_before_it_is_used_is_noticed_at_once(tmp_path: 
         connecting = connect(server.client_url, login, name=BAKERY, report=lambda *_: None)
         with pytest.raises(ExceptionGroup) as failed:
             await while_up(server, connecting)
+        return cause_of(failed.value)
+
+    cause = asyncio.run(main())
+    assert isinstance(cause, MutualEdgeError)
+    assert cause.code == "nats.server.ended"
+
+
+def test_what_fails_because_the_nats_server_died_names_the_server(tmp_path: Path) -> None:
+    """Between our connection and our first subscription it dies: not the lost line is the cause."""
+
+    async def main() -> BaseException:
+        found_consortium(founding(lease_ms=4_000), tmp_path / "trial")
+        own = tmp_path / "trial" / BAKERY
+        told = read_process_file(own, NodeFile)
+        settings = enterprise_server(told, read_options(own, NodeOptions), time.time_ns())
+        server = await start_server(settings, tmp_path / "nats")
+
+        async def subscribe() -> None:
+            kill_process(server.process_id)
+            raise Unreachable("nats.connection.lost", "Nothing was sent; the connection is down.")
+
+        with pytest.raises(ExceptionGroup) as failed:
+            await while_up(server, subscribe())
         return cause_of(failed.value)
 
     cause = asyncio.run(main())

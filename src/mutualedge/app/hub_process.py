@@ -101,7 +101,7 @@ async def _serve_hub(site: Site, told: HubFile, options: HubOptions) -> None:
         connecting = connect(server.client_url, login, name="hub", report=site.report)
         client = await stack.enter_async_context(await while_up(server, connecting))
         driver = Driver(hub, site.ports(NatsBus(client), _no_runner))
-        await serve_partners(client, driver, callers(hub.consortium))
+        await while_up(server, serve_partners(client, driver, callers(hub.consortium)))
         await stack.enter_async_context(_office(folder, options, driver))
         async with asyncio.TaskGroup() as running:
             running.create_task(watch_bus(server))

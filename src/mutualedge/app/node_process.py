@@ -120,8 +120,9 @@ async def _serve_node(
         connections = await while_up(server, stack.enter_async_context(connecting))
         link = RunnerLink(told.platform, node.consortium.envelope, priority, site.note)
         driver = Driver(node, site.ports(NatsBus(connections.partners), link.order))
-        await serve_partners(connections.partners, driver, callers(node.consortium))
-        await serve_devices(connections.devices, driver, site.status.answers)
+        partners = serve_partners(connections.partners, driver, callers(node.consortium))
+        await while_up(server, partners)
+        await while_up(server, serve_devices(connections.devices, driver, site.status.answers))
         tasks = (
             watch_bus(server),
             connections.partners.wait_closed(),

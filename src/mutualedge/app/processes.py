@@ -30,6 +30,9 @@ from mutualedge.protocol import Note, Order
 WIND_UP_S = 2.0
 """A runner signs within a few milliseconds; calls under way end within a second."""
 
+SERVER_END_S = 0.5
+"""How long after its last connection a server's end becomes known here."""
+
 T = TypeVar("T")
 
 READY_FILE = "ready.json"
@@ -199,13 +202,22 @@ def _fault_of(task: asyncio.Future[None]) -> BaseException | None:
     return None if isinstance(ended, Restarting) else ended
 
 
-async def while_up(server: NatsServer, connecting: Awaitable[T]) -> T:
-    """Return what connecting to our own server gives, or say at once that the server ended."""
+async def while_up(server: NatsServer, opening: Awaitable[T]) -> T:
+    """Return what connecting or subscribing at our own server gives, or say that it ended.
+
+    Raises:
+        BaseExceptionGroup: The server ended, or opening failed though it did not.
+    """
     async with asyncio.TaskGroup() as trying:
         watching = trying.create_task(watch_bus(server))
-        connection = await connecting
+        try:
+            opened = await opening
+        except Unreachable:
+            # The line is lost before we are told why: wait for the better reason.
+            await asyncio.wait({watching}, timeout=SERVER_END_S)
+            raise
         watching.cancel()
-    return connection
+    return opened
 
 
 async def watch_bus(server: NatsServer) -> None:
