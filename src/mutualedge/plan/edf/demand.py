@@ -57,16 +57,22 @@ def demand_us(tasks: TaskSet, length_us: int) -> int:
     )
 
 
-def check_preemptive(tasks: TaskSet) -> Overload | None:
+def check_preemptive(
+    tasks: TaskSet, *, shorter_looks_max: int = SHORTER_LOOKS_MAX
+) -> Overload | None:
     """Return None if every deadline holds under preemptive EDF, else an overloaded window.
 
     Necessary and sufficient for sporadic tasks and for periodic ones released together. With a
     utilisation of exactly one and deadlines before the period, no search is known whose time
     is bounded by less than the hyperperiod; `full` says how most sets are decided sooner.
+
+    Args:
+        tasks: On one processor.
+        shorter_looks_max: How far to look for a shorter overloaded window once one is known.
     """
     if not len(tasks):
         return None
-    return _unblocked_overload(tasks, int(tasks.deadline_us.min()))
+    return _unblocked_overload(tasks, int(tasks.deadline_us.min()), shorter_looks_max)
 
 
 def check_nonpreemptive(tasks: TaskSet) -> Overload | None:
@@ -109,7 +115,9 @@ def _stretches(tasks: TaskSet) -> list[_Stretch]:
     ]
 
 
-def _unblocked_overload(tasks: TaskSet, shortest_us: int) -> Overload | None:
+def _unblocked_overload(
+    tasks: TaskSet, shortest_us: int, shorter_looks_max: int = SHORTER_LOOKS_MAX
+) -> Overload | None:
     """Return an overload among all windows of this length or longer, without any blocking."""
     load = compare_load(tasks)
     if load is Load.BELOW:
@@ -119,7 +127,7 @@ def _unblocked_overload(tasks: TaskSet, shortest_us: int) -> Overload | None:
     else:
         longest_us = _some_overload_us(tasks, shortest_us)
     stretch = _Stretch(shortest_us=shortest_us, longest_us=longest_us)
-    return _first_overload(tasks, stretch)
+    return _first_overload(tasks, stretch, shorter_looks_max)
 
 
 def _some_overload_us(tasks: TaskSet, shortest_us: int) -> int:
@@ -130,7 +138,9 @@ def _some_overload_us(tasks: TaskSet, shortest_us: int) -> int:
     return length_us
 
 
-def _first_overload(tasks: TaskSet, stretch: _Stretch) -> Overload | None:
+def _first_overload(
+    tasks: TaskSet, stretch: _Stretch, shorter_looks_max: int = SHORTER_LOOKS_MAX
+) -> Overload | None:
     """Return the shortest overload of a stretch, or some where the shortest is far to seek."""
     blocking_us = stretch.blocking_us
     found_us = None
@@ -146,7 +156,7 @@ def _first_overload(tasks: TaskSet, stretch: _Stretch) -> Overload | None:
         else:
             length_us = _last_deadline_us(tasks, length_us - 1)
         look_count += found_us is not None
-        if look_count > SHORTER_LOOKS_MAX:
+        if look_count > shorter_looks_max:
             break
     if found_us is None:
         return None
@@ -154,7 +164,7 @@ def _first_overload(tasks: TaskSet, stretch: _Stretch) -> Overload | None:
         length_us=found_us,
         demand_us=demand_us(tasks, found_us),
         blocking_us=blocking_us,
-        is_first=look_count <= SHORTER_LOOKS_MAX,
+        is_first=look_count <= shorter_looks_max,
     )
 
 

@@ -12,6 +12,9 @@ SEARCH_PERIODS_MAX = 2_000
 """Longest periods within which an overloaded window is looked for. A processor that is almost
 full, with deadlines before the ends of their periods, would have to be searched much further."""
 
+SHORTER_LOOKS_MAX = 500
+"""Looks for a shorter window once one is known: any is enough, and short ones teach more."""
+
 WORST_MAX = 3
 """Windows learnt at once of each processor besides the shortest: it saves rounds."""
 
@@ -22,7 +25,7 @@ def overloaded_windows(table: OptionTable, options: NDArray[np.intp]) -> Iterato
     Of each one the shortest, and those of the first deadlines that are asked for most.
     """
     for row, load in loads(table, options).items():
-        overload = check_preemptive(task_set(load))
+        overload = check_preemptive(task_set(load), shorter_looks_max=SHORTER_LOOKS_MAX)
         if overload is not None:
             lengths_us = {overload.length_us, *_worst_us(load)}
             yield from (Window(row=row, length_us=length_us) for length_us in sorted(lengths_us))
