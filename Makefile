@@ -11,6 +11,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	done; echo python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# Tests at once: a quarter of the time they wait for processes of their own.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 # Seeded simulations for `make sim`; each prints its seed when it fails.
 SEEDS ?= 200
 # Kills of a storm (some 3 hours for 10000), and what fixes whom they hit.
@@ -37,8 +39,8 @@ $(INSTALLED): pyproject.toml requirements/lock.txt
 demo: install ## three enterprises lend, run, settle and prove on this machine
 	$(BIN)/mutualedge demo
 
-test: install ## every test except the slow ones, on all processors, in random order
-	$(BIN)/python -m pytest -n auto -m 'not slow'
+test: install ## every test except the slow ones, in random order
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow'
 
 check: lint types imports tidy unused dependencies docstrings docs ## everything that needs no running program
 

@@ -5,10 +5,11 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from mutualedge.app.files import HubFile, read_any_process_file
+from mutualedge.app.files import HubFile, read_any_process_file, write_whole
 from mutualedge.app.options import (
     SECTIONS,
     SETTINGS_FILE,
+    SETTINGS_MODE,
     HubOptions,
     NodeOptions,
     toml_text,
@@ -42,9 +43,7 @@ def choose_settings(folder: Path, flags: Sequence[str]) -> tuple[str, ...]:
         sentence = f"{path} has a value over several lines; change it with an editor."
         raise UsageError("app.settings.spread", sentence) from error
     settle(HubOptions, path, file, {}, ()) if is_hub else settle(NodeOptions, path, file, {}, ())
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.write_text(text, "utf-8")
-    fresh.replace(path)
+    write_whole(path, text.encode(), mode=SETTINGS_MODE)
     return tuple(told)
 
 

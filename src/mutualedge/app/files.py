@@ -111,15 +111,31 @@ def write_process_file(folder: Path, content: HubFile | NodeFile) -> None:
 
 def write_secret_record(path: Path, content: object) -> None:
     """Write a record that only its owner may read, whole or not at all, also if power fails."""
+    write_whole(path, msgspec.json.format(msgspec.json.encode(content), indent=1))
+
+
+def write_whole(path: Path, content: bytes, *, mode: int = SECRET_MODE) -> None:
+    """Write a file whole or not at all; once this returns, power may fail.
+
+    Args:
+        path: Whatever stood there before stays until the new content does.
+        content: All of it.
+        mode: Who may read it; its owner only, by default.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
-    fresh.touch(mode=SECRET_MODE)
+    fresh.touch(mode=mode)
     with fresh.open("wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(content), indent=1))
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def read_process_file(folder: Path, kind: type[T]) -> T:

@@ -14,12 +14,12 @@ from mutualedge.adapters.tee_sim import make_test_root
 from mutualedge.app.accounts import account_key, open_door
 from mutualedge.app.enterprise import EnterpriseSecrets
 from mutualedge.app.files import (
-    SECRET_MODE,
     DoorOpened,
     HubFile,
     NodeFile,
     enterprise_folder,
     write_process_file,
+    write_whole,
 )
 from mutualedge.app.measurement import runner_measurement
 from mutualedge.app.office import Office
@@ -194,7 +194,7 @@ def found_consortium(founding: Founding, folder: Path) -> Envelope:
 
 def write_offline_key(own: Path, secrets: EnterpriseSecrets) -> None:
     """Write the enterprise key beside the process, for its owner to take off the machine."""
-    _write_secret(own / OFFLINE_KEY_FILE, secrets.enterprise.hex().encode())
+    write_whole(own / OFFLINE_KEY_FILE, secrets.enterprise.hex().encode())
 
 
 def _settled(place: Place) -> Place:
@@ -234,8 +234,3 @@ def _free_port(host: str, stack: ExitStack) -> int:
         f"No port of {KEPT_PORTS.start} to {KEPT_PORTS.stop - 1} is free on {host}; name one."
     )
     raise UsageError("app.port.none", sentence)
-
-
-def _write_secret(path: Path, content: bytes) -> None:
-    path.touch(mode=SECRET_MODE)
-    path.write_bytes(content)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from mutualedge.app.files import write_whole
 from mutualedge.model import (
     Amount,
     Count,
@@ -20,6 +21,7 @@ from mutualedge.model import (
 )
 
 SETTINGS_FILE = "settings.toml"
+SETTINGS_MODE = 0o644
 
 _HEADING = """\
 # What this process does; docs/reference/settings.md says what each setting means.
@@ -146,6 +148,6 @@ def toml_text(value: object) -> str:
 
 
 def write_settings(folder: Path, options: NodeOptions | HubOptions) -> None:
-    """Write a process's settings file; it holds no secret."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / SETTINGS_FILE).write_text(settings_text(options), "utf-8")
+    """Write a process's settings file, whole or not at all; it holds no secret."""
+    content = settings_text(options).encode()
+    write_whole(folder / SETTINGS_FILE, content, mode=SETTINGS_MODE)

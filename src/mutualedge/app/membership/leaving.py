@@ -1,7 +1,6 @@
 """How a member leaves: it settles what is open, and takes the proof of all of it along."""
 
 import asyncio
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from mutualedge.adapters.sqlite import SqliteStore
-from mutualedge.app.files import STORE_FILE
+from mutualedge.app.files import STORE_FILE, write_whole
 from mutualedge.app.membership.orders import list_order
 from mutualedge.app.membership.site import (
     OUTCOME_TIMEOUT_S,
@@ -131,7 +130,7 @@ def _quieten(member: MemberSite) -> None:
     """Have the node neither lend nor borrow; what its owner wrote is kept, who may yet stay."""
     settings, kept = member.own / SETTINGS_FILE, member.own / SETTINGS_KEPT
     if not kept.exists():
-        shutil.copyfile(settings, kept)
+        write_whole(kept, settings.read_bytes())
     write_settings(
         member.own, msgspec.structs.replace(member.options, lending=None, borrowing=None)
     )
