@@ -219,7 +219,7 @@ def test_an_enterprise_joins_works_and_leaves(
 
 
 def test_joining_goes_on_after_a_kill(tmp_path: Path) -> None:
-    """Killed while it waits, `join` goes on under the same keys and the same fingerprint."""
+    """Killed, `join` goes on, same keys, same fingerprint; it waits for a hub that starts."""
 
     async def main() -> None:
         async with founded(tmp_path / "trial", (LOOPBACK, LOOPBACK)) as site:
@@ -230,7 +230,11 @@ def test_joining_goes_on_after_a_kill(tmp_path: Path) -> None:
             first.kill()
             await first.wait()
             kept = shutil.copy(own / JOINING_FILE, tmp_path / "kept")
+            await site.plant.stop(HUB)  # as for a moment when it lets another newcomer in
             again = await site.command(HARBOUR, "join", site.plant.folder, invitation)
+            assert again.stdout is not None
+            assert b"is asked again" in await again.stdout.readline()
+            await site.start(HUB)
             await site.done(BAKERY, "approve", site.plant.own(BAKERY), HARBOUR, "--yes")
             told = await site.ended(again)
             mark = waiting.split("fingerprint ")[1].split(";")[0]
@@ -299,6 +303,8 @@ def test_what_cannot_join_is_told_why(tmp_path: Path) -> None:
             file.write_text("the shift plan")
             assert await site.refused(HARBOUR, "init", file, "steel") == "membership.folder.used"
             await site.plant.stop(HUB)
-            assert await site.refused(HARBOUR, "join", folder, invitation) == "tls.server.silent"
+            assert await site.refused(HARBOUR, "join", folder, invitation, "--wait-s", 1) == (
+                "tls.server.silent"
+            )
 
     asyncio.run(main())

@@ -30,7 +30,7 @@ LEASE_MICROCREDITS = 540_000_500
 """Reserved by one lease of six hours: 1,080,001 calls of 500."""
 
 REPEATING = FaultRates(loss=0.1, duplication=0.3, crash_per_commit=0, runner_loss_per_order=0)
-CRASHING = FaultRates(loss=0.2, duplication=0, crash_per_commit=0.02, runner_loss_per_order=0)
+CRASHING = FaultRates(loss=0.4, duplication=0, crash_per_commit=0.08, runner_loss_per_order=0)
 
 
 KEPT_ROWS = {

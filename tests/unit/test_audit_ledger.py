@@ -402,6 +402,23 @@ def test_a_statement_that_never_settled_is_incomplete() -> None:
     assert report.exit_code == 2
 
 
+@pytest.mark.parametrize(("whole", "exit_code"), [(True, 0), (False, 2)])
+def test_a_closing_of_the_stated_sum_settles_it_too(*, whole: bool, exit_code: int) -> None:
+    """The dispute window ended before the statement came; then nothing may be missing of it."""
+    scenario, lending = signed(2)
+    scenario.now_ns += LEASE_NS
+    vouchers = (sign_record(lending.vouchers[-1], key("settlement acme")),) if whole else ()
+    scenario.order(scenario.command(ACME, Close(lease=lending.lease, vouchers=vouchers)))
+    scenario.now_ns += 2 * LEASE_NS
+    scenario.order()
+    scenario.state(lending)
+    scenario.publish(ACME, BOLT)
+    report = scenario.verify()
+    assert report.exit_code == exit_code, report.findings
+    if exit_code:
+        assert only(report, "missing.settlement").subject == lending.lease
+
+
 def test_a_lease_that_never_reached_the_ledger_owes_nothing() -> None:
     """Nothing ran under it; that both signed just this asks no block for a settlement."""
     scenario, lending = signed()

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from mutualedge.ledger import Claim, Command, LeaseStatus
+from mutualedge.ledger import Claim, Command, LeaseStatus, SetLimit
 from mutualedge.meter import ChainPosition, Voucher
 from mutualedge.model import NS_PER_MS, Digest, Microcredits
 from mutualedge.protocol import (
@@ -23,6 +23,7 @@ from tests.simulation.founding import keys_of
 from tests.unit.node_world import (
     CALL_MICROCREDITS,
     CANDY,
+    DISPUTE_MS,
     FORGE,
     GRACE_MS,
     HUB,
@@ -331,6 +332,33 @@ def test_a_lease_that_expired_while_the_hub_was_gone_is_paid_in_full() -> None:
     assert on_ledger.posted_microcredits == (HALF_WINDOW + 1) * CALL_MICROCREDITS
     assert world.forge.noted("lease.underpaid") == []
     assert not world.forge.node.snapshot().leases
+
+
+def allow(world: World, amount: int) -> None:
+    """Have forge change how much candy may owe it."""
+    action = SetLimit(debtor=CANDY, limit_microcredits=Microcredits(amount))
+
+    def submit() -> None:
+        world.forge.node._books.submit(action, occasion=str(amount))
+
+    world.forge.later(submit)
+    world.run(1_100)
+
+
+def test_a_statement_that_met_a_full_credit_line_is_sent_again() -> None:
+    """The line has room again within the dispute window that both sides still wait."""
+    world = expired_world()
+    lease_id = world.forge.lease.lease_id
+    allow(world, 0)
+    world.run(GRACE_MS / 2)
+    answered = [note["code"] for note in world.forge.noted("command.answered")]
+    assert "ledger.credit.overdrawn" in answered
+    allow(world, 10**9)
+    world.run(DISPUTE_MS / 2)
+    on_ledger = world.hub.hub.ledger.lease(lease_id)
+    assert on_ledger is not None
+    assert on_ledger.status is LeaseStatus.SETTLED
+    assert on_ledger.posted_microcredits == (HALF_WINDOW + 1) * CALL_MICROCREDITS
 
 
 def test_an_expired_lease_is_let_go_when_nobody_signs_for_it() -> None:

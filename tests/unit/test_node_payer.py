@@ -436,6 +436,48 @@ def test_a_vanished_provider_is_paid_what_was_signed() -> None:
     assert lease.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
 
 
+def signed_world(*, crashes: bool) -> World:
+    """Return a world whose provider died before candy's signature under the statement came."""
+    world = ended_world()
+    (_, ask) = world.held[-1]
+    assert isinstance(ask.request, AskStatement)
+    world.sides.pop(FORGE)
+    world.held.clear()
+    world.candy.ask(ask.request, FORGE)
+    if crashes:
+        world.candy.restart()
+    return world
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_statement_that_reached_nobody_else_is_settled(*, crashes: bool) -> None:
+    """Both signed it, so its provider is paid although it never heard of it."""
+    world = signed_world(crashes=crashes)
+    lease_id = world.lease_id
+    world.run(2 * GRACE_MS + 3_000)
+    lease = world.hub.hub.ledger.lease(lease_id)
+    assert lease is not None
+    assert lease.status is LeaseStatus.SETTLED
+    assert lease.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
+
+
+def test_a_closing_that_came_too_early_is_made_again_in_time() -> None:
+    """A clock that ran ahead cost the requester one refusal, not its provider what is owed."""
+    world = open_world()
+    for number in range(HALF_WINDOW):
+        world.read(number)
+    candy, lease = world.candy, world.candy.lease
+    world.holding = (AskVoucher, AskStatement, AskOffer)
+    candy.later(lambda: candy.node._payer._end(lease))
+    world.run(2_000)
+    assert {"code": "ledger.close.early"}.items() <= candy.noted("command.answered")[-1].items()
+    del world.sides[FORGE]
+    world.run((lease.terms.ends_ns - world.now_ns) / NS_PER_MS + 2 * GRACE_MS + 3_000)
+    on_ledger = world.hub.hub.ledger.lease(lease.lease_id)
+    assert on_ledger is not None
+    assert on_ledger.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
+
+
 def claimed_world(
     extra_calls: int,
     *,

@@ -2,7 +2,7 @@
 
 from mutualedge.audit.blocks import BlockJudge, SignedBlock
 from mutualedge.audit.books import Books, Refused
-from mutualedge.audit.case import Case
+from mutualedge.audit.case import Case, SignedStatement
 from mutualedge.audit.documents import DocumentDesk, position_of
 from mutualedge.audit.envelopes import check_signed_by_all, parse_document, parse_payload
 from mutualedge.audit.report import LEDGER_WRITER, UNKNOWN
@@ -29,7 +29,6 @@ from mutualedge.model import (
 from mutualedge.signing import Envelope
 
 _LEDGER = 9
-_EXPIRED = "expired"
 
 
 class LedgerJudge:
@@ -71,10 +70,7 @@ class LedgerJudge:
             sentence = "No ledger block is in the bundle; nothing shows that anything settled."
             self._case.findings.add("missing.block", sentence, step=_LEDGER, subject="block 1")
         for lease_id, statements in self._case.statements.items():
-            lease = self._books.leases.get(lease_id)
-            if not statements[0].total_microcredits and (lease is None or lease.status == _EXPIRED):
-                continue  # it never reached the ledger, or too late: nothing is owed, nothing moved
-            if lease is None or lease.statement != statements[0].digest:
+            if not self._is_settled(lease_id, statements[0]):
                 sentence = "Both sides signed this statement; no block of the bundle settles it."
                 self._case.findings.add(
                     "missing.settlement",
@@ -83,6 +79,17 @@ class LedgerJudge:
                     line=statements[0].line,
                     subject=lease_id,
                 )
+
+    def _is_settled(self, lease_id: LeaseId, statement: SignedStatement) -> bool:
+        """Tell whether just this sum moved, by the statement or by what closed the lease before it.
+
+        A lease that never reached the ledger, or too late, owes nothing and moved nothing.
+        """
+        lease, total = self._books.leases.get(lease_id), statement.total_microcredits
+        if lease is None:
+            return not total
+        is_closed = lease.held_microcredits is None and lease.posted_microcredits == total
+        return is_closed or lease.statement == statement.digest
 
     # --- the commands of a block
 

@@ -20,6 +20,7 @@ from mutualedge.ledger import (
     LeaseStatus,
     Ledger,
     Outcome,
+    Settle,
 )
 from mutualedge.model import NS_PER_MS, NS_PER_S, InvocationId
 from mutualedge.node.leases import HeldLease
@@ -53,11 +54,11 @@ BLAMES = ("ledger.command.", "signing.", "identity.")
 
 AHEAD = "ledger.block.ahead"
 
-TOO_EARLY = ".early"
-"""How the codes end that say that a lease is not over yet."""
+PASSING = ("ledger.claim.early", "ledger.close.early", "ledger.credit.overdrawn")
+"""Refusals of what belongs to a lease that time may cure: it is not over, or a line has no room."""
 
 SLOTS_PER_DISPUTE = 4
-"""How often within a dispute window what came too early is sent again."""
+"""How often within a dispute window what was refused for a reason that passes is sent again."""
 
 SUBMIT_MAX = 16
 """Commands sent in one request; the rest follow with the next."""
@@ -122,15 +123,15 @@ class Books:
         self._send_outbox()
         return command_id
 
-    def submit_one_sided(self, action: Claim | Close, lease: HeldLease) -> None:
-        """Have the ledger carry out what a lease's party asks alone, once that is not too early.
+    def submit_for(self, lease: HeldLease, action: Claim | Close | Settle) -> None:
+        """Have the ledger carry out what ends a lease, again if it was refused for now.
 
-        A node whose clock ran ahead asked before the lease was over; the refusal is recorded under
-        the command's identity, so that it needs another one, four in a dispute window.
+        A refusal is recorded under the command's identity, so that it needs another one, four in a
+        dispute window.
         """
         slot_ns = max(1, lease.terms.dispute_window_ms * NS_PER_MS // SLOTS_PER_DISPUTE)
         outcome = self.outcome(self.submit(action))
-        if outcome is not None and outcome.code.endswith(TOO_EARLY):
+        if outcome is not None and outcome.code in PASSING:
             self.submit(action, occasion=f"slot {self._station.now_ns // slot_ns}")
 
     def propose_trust(self, trust: Envelope) -> None:

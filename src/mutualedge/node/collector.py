@@ -229,7 +229,7 @@ class Collector:
             self.collect(lease)
         if lease.statement is not None:
             # Asking twice is asking once, unless the hub refused it or we crashed in between.
-            self._books.submit(Settle(statement=lease.statement))
+            self._books.submit_for(lease, Settle(statement=lease.statement))
         elif self._station.now_ns >= lease.terms.ends_ns + grace_ns and lease.expired_ns is None:
             self._claim(lease)
         self._station.after(grace_ns // ATTENTIONS_PER_GRACE, partial(self._settle, lease))
@@ -264,7 +264,7 @@ class Collector:
             envelope = signed_only_by(reply.statement, *keys)
             body = save_statement(self._station, lease, envelope)
             self._logbook.append("statement", body, STATEMENT, lease.lease_id)
-            self._books.submit(Settle(statement=envelope))
+            self._books.submit_for(lease, Settle(statement=envelope))
             self._station.note(
                 "statement.signed", lease=lease.lease_id, total=statement.total_microcredits
             )
@@ -279,7 +279,7 @@ class Collector:
         )
         vouchers = tuple(account.voucher for account in accounts)
         claim = Claim(lease=lease.lease_id, vouchers=vouchers, batches=batches)
-        self._books.submit_one_sided(claim, lease)
+        self._books.submit_for(lease, claim)
         if not lease.is_claimed:
             lease.is_claimed = True
             self._station.note("lease.claimed", lease=lease.lease_id)

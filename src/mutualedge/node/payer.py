@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 
 from mutualedge.errors import PeerError
-from mutualedge.ledger import Close, Contradict
+from mutualedge.ledger import Close, Contradict, Settle
 from mutualedge.meter import (
     ChainPosition,
     Statement,
@@ -49,7 +49,7 @@ from mutualedge.signing import (
 )
 
 CLOSE_GRACES = 2
-"""A requester waits two settlement graces for the provider's statement before it closes alone."""
+"""A requester waits two settlement graces for the provider to settle before it does so alone."""
 
 Walked = list[tuple[bytes, UsageRecord]]
 
@@ -78,11 +78,13 @@ class Payer:
         self.leases: dict[LeaseId, HeldLease] = {}
 
     def watch(self, lease: HeldLease) -> None:
-        """Close the lease alone if its provider lets it end without a statement."""
-        grace_ns = CLOSE_GRACES * self._station.settings.settle_grace_ms * NS_PER_MS
-        close_ns = lease.terms.ends_ns + grace_ns
-        delay_ns = max(0, close_ns - self._station.now_ns)
-        self._station.after(delay_ns, partial(self._close, lease))
+        """End the lease alone if its provider does not."""
+        end_ns = lease.terms.ends_ns + CLOSE_GRACES * self._grace_ns
+        self._station.after(max(0, end_ns - self._station.now_ns), partial(self._end, lease))
+
+    @property
+    def _grace_ns(self) -> int:
+        return self._station.settings.settle_grace_ms * NS_PER_MS
 
     def _lease(self, lease_id: LeaseId) -> HeldLease:
         lease = self.leases.get(lease_id)
@@ -183,13 +185,25 @@ class Payer:
         )
         return statement_of(lease.lease_id, vouchers)
 
-    def _close(self, lease: HeldLease) -> None:
-        if lease.is_resolved or lease.statement is not None:
+    def _end(self, lease: HeldLease) -> None:
+        """Bring what is signed to the ledger until it resolved the lease: its provider is away.
+
+        A statement both signed may have reached nobody but us.
+        """
+        if lease.is_resolved:
             return
+        if lease.statement is not None:
+            self._books.submit_for(lease, Settle(statement=lease.statement))
+        else:
+            self._close(lease)
+        self._station.after(self._grace_ns, partial(self._end, lease))
+
+    def _close(self, lease: HeldLease) -> None:
         vouchers = tuple(account.voucher for account in lease.accounts.values())
-        self._books.submit_one_sided(Close(lease=lease.lease_id, vouchers=vouchers), lease)
-        lease.is_claimed = True
-        self._station.note("lease.closed_alone", lease=lease.lease_id)
+        self._books.submit_for(lease, Close(lease=lease.lease_id, vouchers=vouchers))
+        if not lease.is_claimed:
+            lease.is_claimed = True
+            self._station.note("lease.closed_alone", lease=lease.lease_id)
 
     def check_claim(self, lease: HeldLease) -> None:
         """Contradict a one-sided claim of more than we would sign for.

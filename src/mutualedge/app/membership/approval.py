@@ -185,7 +185,7 @@ def _order(member: MemberSite, change: Change, trust: TrustFile) -> Envelope:
 
 async def _applications(member: MemberSite) -> Applications:
     signed = list_order(member.name, member.told.settlement_seed)
-    return await member.desk.ask(AskApplications(order=signed), Applications)
+    return await member.desk.ask_patiently(AskApplications(order=signed), Applications)
 
 
 async def _application_of(member: MemberSite, newcomer: EnterpriseId) -> Applied:

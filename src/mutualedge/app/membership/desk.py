@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -26,21 +27,37 @@ class Desk:
     port: int
     root_pem: str
 
-    async def ask_patiently(self, request: Request, kind: type[R]) -> R:
+    async def ask_patiently(
+        self,
+        request: Request,
+        kind: type[R],
+        *,
+        patience_s: float = PATIENCE_S,
+        say: Callable[[str], None] | None = None,
+    ) -> R:
         """Return the answer to a question, also while the hub starts again.
+
+        Args:
+            request: The question; asking it again must do no harm.
+            kind: What answers it.
+            patience_s: How long the hub may take to come back.
+            say: Told once if nobody answers at first.
 
         Raises:
             RefusedByPeer: The office says no, with its reason.
             PeerError: Another server, or another answer than this question has.
             Unreachable: The hub did not come back.
         """
-        until_s = time.monotonic() + PATIENCE_S
+        until_s = time.monotonic() + patience_s
         while True:
             try:
                 return await self.ask(request, kind)
-            except Unreachable:
+            except Unreachable as error:
                 if time.monotonic() > until_s:
                     raise
+                if say is not None:
+                    say(f"{error.sentence} It is asked again for {patience_s:.0f} s.")
+                    say = None
             await asyncio.sleep(RETRY_S)
 
     async def ask(self, request: Request, kind: type[R]) -> R:

@@ -20,7 +20,7 @@ from mutualedge.app.files import (
 )
 from mutualedge.app.founding import LOOPBACK, OFFLINE_KEY_FILE, free_ports, write_offline_key
 from mutualedge.app.measurement import runner_measurement
-from mutualedge.app.membership.desk import Desk
+from mutualedge.app.membership.desk import PATIENCE_S, Desk
 from mutualedge.app.membership.invitation import Invitation, parse_invitation
 from mutualedge.app.membership.orders import list_order, renew_order
 from mutualedge.app.options import (
@@ -72,6 +72,7 @@ class _Joining:
     own: Path
     secrets: EnterpriseSecrets
     say: Say
+    timeout_s: float
 
 
 def fingerprint(card: Envelope) -> str:
@@ -97,9 +98,9 @@ async def join_consortium(text: str, folder: Path, say: Say, timeout_s: float) -
         MutualEdgeError: The office refuses, or somebody lies about consortium or ledger.
         Unreachable: The hub cannot be reached, or nobody approved in time.
     """
-    joining = _begin(parse_invitation(text), folder, say)
+    joining = _begin(parse_invitation(text), folder, say, timeout_s)
     founding, met = await _apply(joining)
-    await _wait_admitted(joining, timeout_s)
+    await _wait_admitted(joining)
     blocks = await _history(joining)
     _remove_store(joining.own)
     with SqliteStore(joining.own / STORE_FILE) as store:
@@ -121,11 +122,13 @@ def _remove_store(own: Path) -> None:
         (own / f"{STORE_FILE}{suffix}").unlink(missing_ok=True)
 
 
-def _begin(invitation: Invitation, folder: Path, say: Say) -> _Joining:
+def _begin(invitation: Invitation, folder: Path, say: Say, timeout_s: float) -> _Joining:
     own = folder / invitation.enterprise
     secrets = _secrets(own, invitation.enterprise)
     desk = Desk(host=invitation.host, port=invitation.office_port, root_pem=invitation.root_pem)
-    return _Joining(invitation=invitation, desk=desk, own=own, secrets=secrets, say=say)
+    return _Joining(
+        invitation=invitation, desk=desk, own=own, secrets=secrets, say=say, timeout_s=timeout_s
+    )
 
 
 def _secrets(own: Path, name: EnterpriseId) -> EnterpriseSecrets:
@@ -145,7 +148,10 @@ def _secrets(own: Path, name: EnterpriseId) -> EnterpriseSecrets:
 async def _apply(joining: _Joining) -> tuple[Consortium, Consortium]:
     """Apply for membership; return the consortium as it was founded, and as we met it."""
     invitation, secret = joining.invitation, joining.invitation.secret
-    shown = await joining.desk.ask(AskConsortium(secret=secret), ConsortiumShown)
+    question = AskConsortium(secret=secret)
+    shown = await joining.desk.ask_patiently(
+        question, ConsortiumShown, patience_s=min(PATIENCE_S, joining.timeout_s), say=joining.say
+    )
     founding = verify_trust(shown.founding)
     if founding.digest != invitation.founding:
         sentence = "The hub shows another founding trust file than the invitation names; beware."
@@ -188,7 +194,7 @@ def _application(secrets: EnterpriseSecrets, current: Consortium) -> Envelope:
     return sign_record(application, SigningKey(secrets.enterprise))
 
 
-async def _wait_admitted(joining: _Joining, timeout_s: float) -> None:
+async def _wait_admitted(joining: _Joining) -> None:
     """Return once enough members approved and the ledger adopted it."""
     joining.say(
         "Now a member must approve, who should ask you for the fingerprint:\n"
@@ -197,7 +203,7 @@ async def _wait_admitted(joining: _Joining, timeout_s: float) -> None:
     told: tuple[EnterpriseId, ...] | None = None
     told_s = time.monotonic()
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(joining.timeout_s):
             while True:
                 progress = await _progress(joining)
                 if progress is not None and progress.is_admitted:
@@ -210,7 +216,9 @@ async def _wait_admitted(joining: _Joining, timeout_s: float) -> None:
                     told_s = time.monotonic()
                 await asyncio.sleep(POLL_S)
     except TimeoutError as error:
-        sentence = f"Nobody approved within {timeout_s:.0f} s; run the same command to go on."
+        sentence = (
+            f"Nobody approved within {joining.timeout_s:.0f} s; run the same command to go on."
+        )
         raise Unreachable("membership.approval.missing", sentence) from error
 
 
