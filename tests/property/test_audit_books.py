@@ -127,6 +127,7 @@ def agreement(number: int, now_ns: int, *, turned: bool) -> Envelope:
         budget_ns=NS_PER_MS,
         period_ns=NS_PER_S,
         deadline_ns=NS_PER_S,
+        opens_by=format_instant(now_ns + 10 * NS_PER_S),
         starts=format_instant(now_ns),
         ends=format_instant(now_ns + 10 * NS_PER_S),
         price_microcredits=Microcredits(10),

@@ -134,7 +134,7 @@ def test_no_document_poisons_a_block(asked: list[tuple[EnterpriseId, Action]]) -
         ({"provider": ACME}, "signing.json.malformed"),
         ({"dispute_window_ms": 2**53 - 1}, "ledger.lease.dispute-window"),
         ({"ends": "9999-12-31T23:59:59.999Z"}, "ledger.lease.too-far"),
-        ({"ends": "0000-01-01T00:00:00.000Z"}, "model.instant.malformed"),
+        ({"opens_by": "0000-01-01T00:00:00.000Z"}, "model.instant.malformed"),
     ],
     ids=["oneself", "window", "end", "year"],
 )
@@ -142,7 +142,9 @@ def test_one_member_cannot_stop_the_writer(change: dict[str, object], code: str)
     """A commitment signed by whoever it names is a refusal at most, and the next command works."""
     world, _ = ended_world()
     fields = msgspec.json.decode(GOOD[0].payload, type=dict[str, object])
-    payload = canonical_bytes(fields | {"lease": "ab" * 32, "ends": SOON} | change)
+    payload = canonical_bytes(
+        fields | {"lease": "ab" * 32, "opens_by": SOON, "ends": SOON} | change
+    )
     action = OpenLease(commitment=resigned(msgspec.structs.replace(GOOD[0], payload=payload)))
     assert world.ask(ACME, action) == code
     limit = SetLimit(debtor=ACME, limit_microcredits=Microcredits(77))

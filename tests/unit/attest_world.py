@@ -102,6 +102,7 @@ def agreement(assurance: AssuranceLevel = AssuranceLevel.SIMULATED) -> Agreement
         budget_ns=10 * NS_PER_MS,
         period_ns=100 * NS_PER_MS,
         deadline_ns=50 * NS_PER_MS,
+        opens_by=format_instant(NOW_NS + 60 * NS_PER_S),
         starts=format_instant(NOW_NS),
         ends=format_instant(NOW_NS + 60 * NS_PER_S),
         price_microcredits=Microcredits(3),

@@ -240,6 +240,7 @@ class Scenario:
             budget_ns=CALL_RS_MS * NS_PER_MS - 1,
             period_ns=20 * NS_PER_MS,
             deadline_ns=20 * NS_PER_MS,
+            opens_by=format_instant(self.now_ns + LEASE_NS),
             starts=format_instant(self.now_ns),
             ends=format_instant(self.now_ns + LEASE_NS),
             price_microcredits=Microcredits(PRICE_MICROCREDITS),

@@ -260,6 +260,7 @@ def terms(
         budget_ns=10 * NS_PER_MS,
         period_ns=20 * NS_PER_MS,
         deadline_ns=20 * NS_PER_MS,
+        opens_by=format_instant(starts_ns + duration_ns),
         starts=format_instant(starts_ns),
         ends=format_instant(starts_ns + duration_ns),
         price_microcredits=Microcredits(price),

@@ -63,7 +63,7 @@ def leased_again(world: World, **terms: object) -> tuple[HeldLease, Link]:
     )
     world.candy.later(lambda: world.candy.node._borrower._adopt(held))
     world.run(2_500)
-    return held, world.candy.node._borrower.links[held.lease_id]
+    return held, world.candy.node._borrower.sessions.links[held.lease_id]
 
 
 def called(world: World, lease: HeldLease, link: Link, number: int) -> Reply:
@@ -108,9 +108,9 @@ def test_a_lease_is_open_only_under_its_own_commitment() -> None:
 def test_no_call_is_queued_beyond_its_lease() -> None:
     """A job whose turn comes after the end is refused: it could be neither run nor paid."""
     world = open_world()
-    ends_ns = world.now_ns + 5_000 * NS_PER_MS
+    ends = format_instant(world.now_ns + 5_000 * NS_PER_MS)
     lease, link = leased_again(
-        world, period_ns=10 * 86_400 * 10**9, ends=format_instant(ends_ns), nonce="8" * 32
+        world, period_ns=10 * 86_400 * 10**9, opens_by=ends, ends=ends, nonce="8" * 32
     )
     replies = [called(world, lease, link, number) for number in range(100, 103)]
     assert isinstance(replies[0], CallDone)
@@ -129,7 +129,7 @@ def test_a_lease_runs_no_more_calls_than_it_reserved(monkeypatch: pytest.MonkeyP
         lease.told, cost_max_microcredits=Microcredits(2 * lease.terms.call_microcredits)
     )
     monkeypatch.setattr(world.forge.node._provider, "_active", lambda *_: lease)
-    link = world.candy.node._borrower.links[lease.lease_id]
+    link = world.candy.node._borrower.sessions.links[lease.lease_id]
     codes = []
     for number in range(3):
         codes.append(code_of(called(world, lease, link, number)))
@@ -140,7 +140,7 @@ def test_a_lease_runs_no_more_calls_than_it_reserved(monkeypatch: pytest.MonkeyP
 def test_an_invocation_that_is_paid_carries_no_other_request() -> None:
     """Under one invocation a requester gets one result, not as many as it likes."""
     world = open_world()
-    lease, link = world.candy.lease, world.candy.node._borrower.links[world.lease_id]
+    lease, link = world.candy.lease, world.candy.node._borrower.sessions.links[world.lease_id]
     assert isinstance(world.read(1), ReadingScored)
     world.forge.later(lambda: world.forge.node._provider._collector.collect(world.forge.lease))
     world.run(1_500)
@@ -183,7 +183,7 @@ def paid_for_refused(
     for number in range(1, calls + 1):
         world.read(number)
         if forgets:
-            world.candy.node._borrower._ended.clear()
+            world.candy.node._borrower.sessions._ended.clear()
         world.run(pause_ms)
     world.run(11_000)
     lease = world.candy.lease
@@ -242,7 +242,7 @@ def test_collateral_beyond_the_archives_limit_is_no_message() -> None:
 def test_an_invocation_is_not_sent_with_other_content_while_it_waits() -> None:
     """Its reply could not be opened, and nothing after it would be signed for."""
     world = open_world()
-    link = world.candy.node._borrower.links[world.lease_id]
+    link = world.candy.node._borrower.sessions.links[world.lease_id]
     invocation = invocation_of(1)
     link.seal(invocation, REQUEST)
     requester = world.candy.node._requester
@@ -255,9 +255,9 @@ def test_an_invocation_is_not_sent_with_other_content_while_it_waits() -> None:
 def test_an_invocation_waits_also_in_a_session_that_ended() -> None:
     """A late result of another request must not become the answer to this one."""
     world = open_world()
-    link, invocation = world.candy.node._borrower.links[world.lease_id], invocation_of(1)
+    link, invocation = world.candy.node._borrower.sessions.links[world.lease_id], invocation_of(1)
     link.seal(invocation, REQUEST)
-    world.candy.node._borrower.drop_link(world.lease_id, link)
+    world.candy.node._borrower.sessions.drop_link(world.lease_id, link)
     world.run(3_000)
     requester = world.candy.node._requester
     failed = requester.call(invocation, REQUEST + b"x", world.now_ns + 10**9, lambda _: None)

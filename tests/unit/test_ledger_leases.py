@@ -15,8 +15,10 @@ from mutualedge.model import (
     NS_PER_MS,
     NS_PER_S,
     EnterpriseId,
+    InstantText,
     LeaseId,
     Microcredits,
+    format_instant,
 )
 from mutualedge.signing import parse_canonical, sign_record
 from tests.unit.ledger_world import (
@@ -40,6 +42,8 @@ from tests.unit.ledger_world import (
     statement,
     terms,
 )
+
+SOON_NS = START_NS + 2 * NS_PER_S
 
 
 def test_opening_reserves_the_most_the_lease_can_cost() -> None:
@@ -111,12 +115,27 @@ def test_a_lowered_limit_stops_new_leases_only() -> None:
     assert world.balance(BOLT) == 900
 
 
-def test_a_lease_that_is_over_is_not_opened() -> None:
-    """At its end a lease cannot begin."""
+def test_a_lease_is_opened_in_time_or_never() -> None:
+    """Its provider holds a place until then, and may give it away afterwards."""
     world = World()
-    world.limit(BOLT, ACME, COST_MAX_MICROCREDITS)
-    world.at(START_NS + LEASE_NS)
-    assert world.ask(ACME, opening(agreement())) == "ledger.lease.over"
+    world.limit(BOLT, ACME, 2 * COST_MAX_MICROCREDITS)
+    agreed = [
+        sign_terms(msgspec.structs.replace(terms(nonce=nonce), opens_by=format_instant(SOON_NS)))
+        for nonce in range(2)
+    ]
+    world.at(SOON_NS - NS_PER_MS)
+    assert world.ask(ACME, opening(agreed[0])) == "done"
+    world.at(SOON_NS)
+    assert world.ask(ACME, opening(agreed[1])) == "ledger.lease.late"
+
+
+def test_a_lease_cannot_be_agreed_to_open_after_its_end() -> None:
+    """Neither by its two parties nor in what they tell the ledger."""
+    with pytest.raises(ValueError, match="opened after its end"):
+        msgspec.structs.replace(terms(), opens_by=format_instant(START_NS + 2 * LEASE_NS))
+    told = parse_canonical(opening(agreement()).commitment.payload, Commitment)
+    with pytest.raises(ValueError, match="opened after its end"):
+        msgspec.structs.replace(told, opens_by=format_instant(START_NS + 2 * LEASE_NS))
 
 
 def test_a_lease_ends_within_a_year() -> None:
@@ -147,7 +166,8 @@ def test_a_lease_costs_no_more_than_an_account_holds() -> None:
 def test_an_instant_that_is_none_is_refused() -> None:
     """February has no 31st: a malformed agreement is a refusal, not a crash."""
     told = parse_canonical(opening(agreement()).commitment.payload, Commitment)
-    never = msgspec.structs.replace(told, ends="2026-02-31T08:00:00.000Z")
+    none = InstantText("2026-02-31T08:00:00.000Z")
+    never = msgspec.structs.replace(told, opens_by=none, ends=none)
     broken = sign_record(never, settlement_key(ACME), settlement_key(BOLT))
     assert World().ask(ACME, OpenLease(commitment=broken)) == "model.instant.malformed"
 

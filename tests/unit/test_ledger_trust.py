@@ -43,7 +43,7 @@ from tests.unit.ledger_world import (
     successor,
 )
 
-GOLDEN_STATE = "9395ddfcc9d38150411e5c98caa55f2142808070a9c8fe435920181be4c24af0"
+GOLDEN_STATE = "ebae6bc553819af3224c9a0b04ebfd791ebc8b330238fee6b3d5ddb07a706f2e"
 """Of ``test_a_follower_replays_versions_too``; another one would be another ledger."""
 
 WITHOUT_DUNE = (ACME, BOLT, CORD)

@@ -6,7 +6,8 @@ import pytest
 from mutualedge.meter import CHAIN_START, METERS_MAX, UsageRecord
 from mutualedge.model import NS_PER_MS, Nanoseconds, format_instant
 from mutualedge.node.leases import ATTESTATION, RECORD, MeterAccount, RecordRow
-from mutualedge.node.provider import REPEATS_MAX, STARTS_AHEAD_MAX_NS
+from mutualedge.node.offering import STARTS_AHEAD_MAX_NS
+from mutualedge.node.provider import REPEATS_MAX
 from mutualedge.protocol import (
     AskOffer,
     Breach,

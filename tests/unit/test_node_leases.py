@@ -6,7 +6,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from mutualedge.ledger import LeaseStatus
+from mutualedge.ledger import LeaseStatus, SetLimit
 from mutualedge.market import Agreement, Offer
 from mutualedge.model import NS_PER_MS, Digest, Instant, Microcredits, NodeId, format_instant
 from mutualedge.node.leases import LeaseRow
@@ -19,6 +19,7 @@ from mutualedge.protocol import (
     OpenSession,
     ProposeLease,
     Reply,
+    SubmitCommands,
 )
 from mutualedge.signing import SigningKey, parse_canonical, sign_record
 from tests.simulation.founding import keys_of
@@ -196,16 +197,22 @@ def test_an_agreement_is_a_row_before_it_goes_to_the_ledger() -> None:
 
 
 def overdrawn_world() -> World:
-    """Return a world where forge's limit for candy is far below a lease's reservation."""
-    world = World()
-    lending = node_settings(FORGE).lending
-    assert lending is not None
-    world.forge.settings = replace(
-        node_settings(FORGE), lending=replace(lending, credit_microcredits=1000)
-    )
-    world.forge.restart()
-    world.join_candy()
-    world.run(500)
+    """Return a world where forge lowers candy's limit between its signature and the opening."""
+    world = joined_world()
+    world.holding = (SubmitCommands,)
+    world.run(100)
+    action = SetLimit(debtor=CANDY, limit_microcredits=Microcredits(1_000))
+
+    def submit() -> None:
+        world.forge.node._books.submit(action)
+
+    world.forge.later(submit)
+    world.run(100)
+    opening, lowering = world.held
+    world.holding = (AskOffer,)
+    world.deliver(*lowering)
+    world.deliver(*opening)
+    world.run(1_100)
     return world
 
 
@@ -221,6 +228,16 @@ def test_the_credit_limit_ends_an_overdrawn_lease_at_both_ends() -> None:
     ]
     assert [row.resolved for row in rows] == [True] * len(rows)
     assert rows
+
+
+def test_a_refused_lease_is_followed_by_another_after_a_while_only() -> None:
+    """Its provider waits for what the ledger refused; asking it each second is of no use."""
+    world = overdrawn_world()
+    asked = len(world.candy.asked(AskOffer))
+    world.run(GRACE_MS / 2)
+    assert len(world.candy.asked(AskOffer)) == asked
+    world.run(GRACE_MS)
+    assert len(world.candy.asked(AskOffer)) > asked
 
 
 def test_a_lease_is_renewed_before_it_ends() -> None:

@@ -15,8 +15,8 @@ from mutualedge.meter import (
     position_of,
 )
 from mutualedge.model import NS_PER_MS, Digest, LeaseId, Microcredits, parse_instant
-from mutualedge.node.borrower import ENDED_LINKS_MAX
 from mutualedge.node.leases import HeldLease
+from mutualedge.node.sessions import ENDED_LINKS_MAX
 from mutualedge.protocol import (
     AskOffer,
     AskStatement,
@@ -46,6 +46,7 @@ from tests.unit.node_world import (
     GRACE_MS,
     PERIOD_MS,
     WINDOW_CALLS,
+    WINDOW_MS,
     World,
     code_of,
     founded,
@@ -307,12 +308,12 @@ def test_keys_of_few_ended_sessions_are_kept() -> None:
     """The oldest go first; what was sent in them can only be paid on the runner's word."""
     world = open_world()
     borrower = world.candy.node._borrower
-    first = borrower.links[world.lease_id]
+    first = borrower.sessions.links[world.lease_id]
     for _ in range(ENDED_LINKS_MAX + 1):
-        assert borrower.link_of(world.lease_id, first.session) is first
-        borrower.drop_link(world.lease_id, borrower.links[world.lease_id])
+        assert borrower.sessions.link_of(world.lease_id, first.session) is first
+        borrower.sessions.drop_link(world.lease_id, borrower.sessions.links[world.lease_id])
         world.run(3_000)
-    assert borrower.link_of(world.lease_id, first.session) is None
+    assert borrower.sessions.link_of(world.lease_id, first.session) is None
 
 
 def test_a_late_reply_that_came_after_all_is_no_reason_to_refuse() -> None:
@@ -354,6 +355,26 @@ def test_lost_results_are_paid_on_the_runners_word_only() -> None:
     bare = msgspec.structs.replace(request, batch=None)
     assert refusal_of(world, bare) == "meter.voucher.unproved"
     assert isinstance(world.candy.answer_to(request, FORGE), VoucherSigned)
+
+
+def test_what_an_earlier_life_asked_is_paid_although_this_one_asks_again() -> None:
+    """The keys of the first answer are gone; that the repeat waits for another holds up nothing."""
+    world = open_world()
+    world.forge.ask(sealed_call(world, 1), CANDY)
+    world.settle()
+    world.candy.restart()
+    world.run(3_000)
+    world.holding = (Call,)
+    world.candy.ask(reading_of(1))
+    world.settle()
+    while world.held:
+        world.time_out(*world.held.pop())
+        world.settle()
+    world.holding = ()
+    world.run(WINDOW_MS)
+    assert [each.signed.seq for each in world.forge.lease.accounts.values()] == [1]
+    assert world.candy.lease.unseen_calls == 1
+    assert isinstance(world.read(2), ReadingScored)
 
 
 def test_an_empty_request_is_not_signed() -> None:
@@ -624,7 +645,7 @@ def test_a_provider_that_is_asked_to_claim_has_shown_its_records() -> None:
     world, request = withheld_world()
     lease, invocation = world.candy.lease, invocation_of(1)
     lease.expect(invocation)
-    world.candy.node._borrower.links.clear()
+    world.candy.node._borrower.sessions.links.clear()
     lease.unseen_calls = WINDOW_CALLS
     assert refusal_of(world, request) == "meter.voucher.unseen"
     assert list(lease.shown) == [invocation]
@@ -652,8 +673,8 @@ def send_in_vain(world: World, number: int) -> None:
 def lose_session(world: World, number: int) -> None:
     """Have candy send a call that gets no reply, and its session end with the runner's word."""
     send_in_vain(world, number)
-    link = world.candy.node._borrower.links[world.lease_id]
-    world.candy.node._borrower.drop_link(world.lease_id, link)
+    link = world.candy.node._borrower.sessions.links[world.lease_id]
+    world.candy.node._borrower.sessions.drop_link(world.lease_id, link)
     world.run(3_000)
 
 

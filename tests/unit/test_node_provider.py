@@ -1,9 +1,11 @@
 """The lending side: what it signs, what it refuses, and what is durable before it answers."""
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 
-from mutualedge.ledger import DISPUTE_WINDOW_MS_MAX
+from mutualedge.ledger import BLOCK_SKEW_NS_MAX, DISPUTE_WINDOW_MS_MAX, LeaseStatus, OpenLease
 from mutualedge.market import Agreement, Commitment, Offer, commitment_of
 from mutualedge.meter import UsageRecord
 from mutualedge.model import (
@@ -20,8 +22,9 @@ from mutualedge.model import (
     format_instant,
     parse_instant,
 )
+from mutualedge.node.borrower import OPENING_GRACES
 from mutualedge.node.leases import RecordRow
-from mutualedge.node.provider import LENT_MAX
+from mutualedge.node.offering import LENT_MAX
 from mutualedge.protocol import (
     Answer,
     AskBlocks,
@@ -37,13 +40,18 @@ from mutualedge.protocol import (
     OpenSession,
     ProposeLease,
     Refused,
+    Reply,
+    SubmitCommands,
 )
 from mutualedge.signing import SigningKey, parse_canonical, sign_record, verify_record
 from tests.simulation.founding import keys_of
+from tests.simulation.schedule import START_NS
 from tests.unit.node_world import (
     BUNDLE,
     CANDY,
     FORGE,
+    GRACE_MS,
+    HUB,
     PERIOD_MS,
     WINDOW_CALLS,
     WINDOW_MS,
@@ -67,6 +75,7 @@ def terms_of(world: World, **changes: object) -> Agreement:
         budget_ns=5 * NS_PER_MS,
         period_ns=20 * NS_PER_MS,
         deadline_ns=20 * NS_PER_MS,
+        opens_by=format_instant(world.now_ns + 2 * GRACE_MS * NS_PER_MS),
         starts=format_instant(world.now_ns),
         ends=format_instant(world.now_ns + 60_000 * NS_PER_MS),
         price_microcredits=Microcredits(100),
@@ -88,6 +97,21 @@ def proposal_of(terms: Agreement, settlement: SigningKey) -> ProposeLease:
     agreement = sign_record(terms, settlement)
     commitment = commitment_of(LeaseId(agreement.payload_digest), terms)
     return ProposeLease(agreement=agreement, commitment=sign_record(commitment, settlement))
+
+
+def opened(world: World, **changes: object) -> Reply:
+    """Return what forge answers a proposal, after candy had the ledger open what it signed."""
+    world.holding = (AskOffer,)
+    reply = world.forge.answer_to(proposed(world, **changes), CANDY)
+    if isinstance(reply, LeaseSigned):
+        action = OpenLease(commitment=reply.commitment)
+
+        def submit() -> None:
+            world.candy.node._books.submit(action)
+
+        world.candy.later(submit)
+        world.run(1_100)
+    return reply
 
 
 def lent(world: World) -> int:
@@ -201,7 +225,7 @@ def test_the_ledger_is_told_what_was_agreed() -> None:
     world = joined_world()
     request = proposed(world)
     told = parse_canonical(request.commitment.payload, Commitment)
-    for change in ({"cost_max_microcredits": 1}, {"ends": format_instant(world.now_ns + 1)}):
+    for change in ({"cost_max_microcredits": 1}, {"opens_by": format_instant(world.now_ns + 1)}):
         less = sign_record(msgspec.structs.replace(told, **change), keys_of(CANDY).settlement)
         bent = msgspec.structs.replace(request, commitment=less)
         assert code_of(world.forge.answer_to(bent, CANDY)) == "market.proposal.commitment"
@@ -211,40 +235,87 @@ def test_the_ledger_is_told_what_was_agreed() -> None:
 def test_capacity_is_sold_once() -> None:
     """Leases beyond the processor are refused; one after the others' end is not."""
     world = joined_world()
-    replies = [
-        world.forge.answer_to(proposed(world, nonce=f"{nonce:032x}"), CANDY) for nonce in range(4)
-    ]
+    replies = [opened(world, nonce=f"{nonce:032x}") for nonce in range(4)]
     assert [code_of(reply).startswith("admission.reservation.") for reply in replies] == [
         *[False] * lent(world),
         *[True] * (4 - lent(world)),
     ]
     assert 1 <= lent(world) < 4
-    later = proposed(
+    later = opened(
         world,
         starts=format_instant(world.now_ns + 60_000 * NS_PER_MS),
         ends=format_instant(world.now_ns + 90_000 * NS_PER_MS),
     )
-    assert isinstance(world.forge.answer_to(later, CANDY), LeaseSigned)
+    assert isinstance(later, LeaseSigned)
 
 
 def test_the_number_of_leases_is_bounded() -> None:
     """One partner cannot fill the node with leases for the far future."""
     world = joined_world()
     for index in range(LENT_MAX + 1):
-        start_ns = world.now_ns + index * 60_000 * NS_PER_MS
+        start_ns = START_NS + index * 60_000 * NS_PER_MS
         ends = format_instant(start_ns + 60_000 * NS_PER_MS)
-        request = proposed(world, starts=format_instant(start_ns), ends=ends)
-        reply = world.forge.answer_to(request, CANDY)
+        reply = opened(world, starts=format_instant(start_ns), ends=ends)
     assert code_of(reply) == "market.proposal.window"
     assert lent(world) == LENT_MAX
 
 
 def test_a_lease_nobody_opens_is_dropped() -> None:
-    """What the ledger never saw frees its capacity after the grace."""
+    """What the ledger did not open in time, and cannot any more, frees its capacity."""
     world = joined_world()
     world.sides.pop(CANDY)
     world.forge.answer_to(proposed(world), CANDY)
-    world.run(30_000)
+    world.run(2 * GRACE_MS)
+    assert lent(world) == 1
+    world.run(BLOCK_SKEW_NS_MAX / NS_PER_MS + GRACE_MS + 1_000)
+    assert lent(world) == 0
+
+
+def test_a_lease_that_is_opened_in_the_last_moment_is_kept() -> None:
+    """However late the command came through: what the ledger opened is lent and settled."""
+    world = joined_world()
+    world.holding = (SubmitCommands,)
+    world.run(OPENING_GRACES * GRACE_MS - 1_500)
+    world.holding = ()
+    world.time_out(*world.held[0])
+    world.run(3_000)
+    assert world.candy.node.snapshot().sessions == 1
+    lease_id, ends_ns = world.lease_id, world.candy.lease.terms.ends_ns
+    world.run((ends_ns - world.now_ns) / NS_PER_MS + 2_000)
+    on_ledger = world.hub.hub.ledger.lease(lease_id)
+    assert on_ledger is not None
+    assert on_ledger.status is LeaseStatus.SETTLED
+
+
+def test_a_requester_that_opens_nothing_holds_one_place_less_and_less_often() -> None:
+    """One lease at a time may wait to be opened; after each that was not, the wait doubles."""
+    world = joined_world()
+    world.sides.pop(CANDY)
+    signed = []
+    for index in range(600):
+        nonce = InvocationId(f"{index:032x}")
+        reply = world.forge.answer_to(proposed(world, nonce=nonce), CANDY)
+        if isinstance(reply, LeaseSigned):
+            signed.append(index)
+        else:
+            assert code_of(reply) == "market.proposal.unopened"
+        assert lent(world) <= 3  # those that nobody can open any more are let go of a moment later
+        world.run(1_000)
+    gaps = [later - earlier for earlier, later in pairwise(signed)]
+    assert len(gaps) >= 3
+    assert gaps == sorted(gaps)
+    assert gaps[-1] > 2 * gaps[0]
+
+
+def test_a_lease_the_ledger_would_not_open_is_not_signed() -> None:
+    """Its requester may not owe us so much, or the hub is away, which alone can open it."""
+    world = joined_world()
+    world.sides.pop(CANDY)
+    dear = proposed(world, price_microcredits=Microcredits(10**5))
+    assert code_of(world.forge.answer_to(dear, CANDY)) == "market.proposal.credit"
+    del world.sides[HUB]
+    world.run(3_000)
+    assert code_of(world.forge.answer_to(proposed(world), CANDY)) == "market.proposal.hub-away"
     assert lent(world) == 0
 
 
@@ -467,9 +538,9 @@ def test_a_charged_call_repeated_in_a_new_session_is_free() -> None:
     assert isinstance(world.forge.answer_to(first, CANDY), CallDone)
     world.forge.lose_runner()
     world.forge.start_runner()
-    world.candy.node._borrower.links.clear()
+    world.candy.node._borrower.sessions.links.clear()
     world.run(3_000)
-    link = world.candy.node._borrower.links[world.lease_id]
+    link = world.candy.node._borrower.sessions.links[world.lease_id]
     record = link.seal(first.invocation, b"again")
     repeated = msgspec.structs.replace(first, session=link.session, record=record)
     assert isinstance(world.forge.answer_to(repeated, CANDY), CallDone)

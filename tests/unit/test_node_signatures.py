@@ -93,14 +93,14 @@ def test_a_requester_keeps_of_a_lease_what_counts() -> None:
 def test_a_provider_keeps_of_an_opening_what_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The voucher inside message 3 may be the only one a claim ever has."""
     world = joined_world()
-    borrower = world.candy.node._borrower
-    honest = borrower._opening_of
+    sessions = world.candy.node._borrower.sessions
+    honest = sessions._opening_of
 
     def bent(lease: HeldLease, account: MeterAccount, handshake: bytes) -> SessionOpening:
         opening = honest(lease, account, handshake)
         return msgspec.structs.replace(opening, voucher=spoiled(opening.voucher))
 
-    monkeypatch.setattr(borrower, "_opening_of", bent)
+    monkeypatch.setattr(sessions, "_opening_of", bent)
     world.run(3_000)
     (account,) = world.forge.lease.accounts.values()
     assert check_signed_by_all(account.voucher, CANDY_KEY) is None

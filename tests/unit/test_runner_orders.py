@@ -84,6 +84,7 @@ def agreed(*, budget_ms: int = 5, function: Digest = BUNDLE.digest, nonce: int =
         budget_ns=budget_ms * NS_PER_MS,
         period_ns=20 * NS_PER_MS,
         deadline_ns=20 * NS_PER_MS,
+        opens_by=format_instant(START_NS + 60_000 * NS_PER_MS),
         starts=format_instant(START_NS),
         ends=format_instant(START_NS + 60_000 * NS_PER_MS),
         price_microcredits=Microcredits(100),

@@ -195,12 +195,12 @@ class Books:
     def _open(self, action: OpenLease, caller: EnterpriseId, now_ns: int) -> None:
         terms = self._commitment(action.commitment)
         lease_id = LeaseId(terms.lease)
-        ends_ns = _instant_ns(terms.ends)
+        opens_by_ns, ends_ns = _instant_ns(terms.opens_by), _instant_ns(terms.ends)
         settles_until_ns = ends_ns + terms.dispute_window_ms * NS_PER_MS
         _refuse_if(caller not in {terms.requester, terms.provider}, "not-party")
         _refuse_if(lease_id in self.leases, "opened-twice")
         _refuse_if(self._leaves(terms.requester) or self._leaves(terms.provider), "leaving")
-        _refuse_if(ends_ns <= now_ns, "opened-late")
+        _refuse_if(opens_by_ns <= now_ns, "opened-late")
         _refuse_if(ends_ns - now_ns > LEASE_AHEAD_NS_MAX, "opened-too-far")
         _refuse_if(terms.dispute_window_ms > DISPUTE_WINDOW_MS_MAX, "dispute-window")
         _refuse_if(self._has_older_unsigned(terms, now_ns), "older-unsigned")
@@ -445,7 +445,7 @@ def _refuse_outside_window(lease: LeaseBook, now_ns: int) -> None:
 _SENTENCES = {
     "not-party": "its sender is no party to the lease",
     "opened-twice": "the lease was opened before",
-    "opened-late": "the lease had ended already",
+    "opened-late": "the time by which it had to be opened was over",
     "opened-too-far": "the lease ends more than a year ahead",
     "dispute-window": "the dispute window is longer than 31 days",
     "older-unsigned": "an older lease between the two had ended and was unsigned",

@@ -217,6 +217,7 @@ def _commitment_of(lease: HexLeaseId, terms: LeaseTerms) -> Commitment:
         lease=lease,
         requester=agreement.requester,
         provider=agreement.provider,
+        opens_by=agreement.opens_by,
         ends=agreement.ends,
         dispute_window_ms=agreement.dispute_window_ms,
         cost_max_microcredits=Microcredits(terms.cost_max_microcredits),

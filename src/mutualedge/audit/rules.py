@@ -102,7 +102,7 @@ RULES = (
     Meaning("audit.ledger.not-party", "It acted for no party of the lease.", WRITER),
     Meaning("audit.ledger.lease-unknown", "It acted on a lease never opened.", WRITER),
     Meaning("audit.ledger.opened-twice", "It opened a lease twice.", WRITER),
-    Meaning("audit.ledger.opened-late", "It opened a lease that had ended.", WRITER),
+    Meaning("audit.ledger.opened-late", "It opened a lease later than agreed.", WRITER),
     Meaning("audit.ledger.opened-too-far", "It opened a lease over a year ahead.", WRITER),
     Meaning("audit.ledger.leaving", "It opened a lease for who left in that block.", WRITER),
     Meaning("audit.ledger.trust", "It adopted a trust file that follows no version.", WRITER),

@@ -52,12 +52,13 @@ def open_lease(context: Context, consortium: Consortium, action: OpenLease) -> N
     """Reserve the most a lease can cost, from its requester to its provider.
 
     Raises:
-        RefusedByPolicy: Not signed by both, not the caller's, known, over, out of bounds, one of
+        RefusedByPolicy: Not signed by both, not the caller's, known, late, out of bounds, one of
             the two leaves, an older lease of them is unsigned, or the credit line is too short.
     """
     with refusing("commitment"):
         terms = verify_commitment(action.commitment, consortium)
         parse_instant(terms.ends)
+        parse_instant(terms.opens_by)
     lease_id = LeaseId(terms.lease)
     require_party(context, terms.requester, terms.provider)
     if context.get(LEASE_TABLE + lease_id) is not None:
@@ -138,9 +139,9 @@ def require_party(context: Context, *parties: EnterpriseId) -> None:
 
 
 def _refuse_bad_bounds(context: Context, terms: Commitment) -> None:
-    if terms.ends_ns <= context.now_ns:
-        sentence = f"The lease ended at {terms.ends}, before it reached the ledger."
-        raise RefusedByPolicy("ledger.lease.over", sentence)
+    if parse_instant(terms.opens_by) <= context.now_ns:
+        sentence = f"The lease had to be opened before {terms.opens_by}; agree on another."
+        raise RefusedByPolicy("ledger.lease.late", sentence)
     if terms.ends_ns - context.now_ns > LEASE_AHEAD_NS_MAX:
         sentence = f"The lease ends at {terms.ends}; agree on one that ends within a year."
         raise RefusedByPolicy("ledger.lease.too-far", sentence)

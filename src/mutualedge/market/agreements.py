@@ -52,6 +52,7 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         budget_ns: Processor time reserved for each job, dispatch and crypto included.
         period_ns: Least distance between two jobs' releases.
         deadline_ns: From release to reply, on the provider's node.
+        opens_by: The ledger opens it before this or never, so that nothing is held for nothing.
         price_microcredits: For one millisecond of reserved time (``rs_ms``).
         window_calls: Calls the requester may leave without a voucher: W, in calls.
         window_ms: Longest age of a call without a voucher: W, in time.
@@ -67,6 +68,7 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     budget_ns: PositiveCount
     period_ns: PositiveCount
     deadline_ns: PositiveCount
+    opens_by: InstantText
     starts: InstantText
     ends: InstantText
     price_microcredits: Amount
@@ -83,12 +85,18 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ValueError("requester and provider are the same enterprise")
         if self.ends <= self.starts:
             raise ValueError("the lease ends before it starts")
+        _refuse_late_opening(self.opens_by, self.ends)
         if self.window_calls > WINDOW_CALLS_MAX:
             raise ValueError(f"window_calls exceeds {WINDOW_CALLS_MAX}")
         if self.calls_max > CALLS_MAX:
             raise ValueError(f"the lease holds more than {CALLS_MAX} calls")
         if self.cost_max_microcredits > JSON_INTEGER_MAX:
             raise ValueError("the lease may cost more than an account holds")
+
+    @property
+    def opens_by_ns(self) -> int:
+        """Until when the ledger may open it, nanoseconds since 1970."""
+        return parse_instant(self.opens_by)
 
     @property
     def starts_ns(self) -> int:
@@ -144,6 +152,7 @@ class Commitment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     lease: HexLeaseId
     requester: EnterpriseName
     provider: EnterpriseName
+    opens_by: InstantText
     ends: InstantText
     dispute_window_ms: DurationMs
     cost_max_microcredits: Amount
@@ -153,6 +162,7 @@ class Commitment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Refuse what no account can hold, on construction and on decode."""
         if self.requester == self.provider:
             raise ValueError("requester and provider are the same enterprise")
+        _refuse_late_opening(self.opens_by, self.ends)
 
     @property
     def ends_ns(self) -> int:
@@ -165,12 +175,18 @@ class Commitment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return self.ends_ns + self.dispute_window_ms * NS_PER_MS
 
 
+def _refuse_late_opening(opens_by: InstantText, ends: InstantText) -> None:
+    if opens_by > ends:
+        raise ValueError("the lease may be opened after its end")
+
+
 def commitment_of(lease_id: LeaseId, terms: Agreement) -> Commitment:
     """Return what both sides of an agreement tell the ledger."""
     return Commitment(
         lease=lease_id,
         requester=terms.requester,
         provider=terms.provider,
+        opens_by=terms.opens_by,
         ends=terms.ends,
         dispute_window_ms=terms.dispute_window_ms,
         cost_max_microcredits=terms.cost_max_microcredits,

@@ -86,6 +86,8 @@ class Books:
         self._validated_height = -1
         self.hub_since_ns: int | None = None
         """Since when the hub answers; None while it does not."""
+        self.is_hub_silent = False
+        """The last question to the hub was not answered."""
         self.asked_ns = 0
         """When our copy last was as high as the hub said its ledger is."""
         self._ahead_height = -1
@@ -172,6 +174,11 @@ class Books:
             self._station.after(window_ns, self._on_moved)
         return now_ns >= lease.expired_ns + window_ns
 
+    def has_seen(self, instant_ns: int) -> bool:
+        """Tell whether every block of before this instant is here, whatever still comes."""
+        is_past = self.asked_ns > instant_ns + BLOCK_SKEW_NS_MAX
+        return is_past or self.ledger.time_ns >= instant_ns
+
     def outcome(self, command_id: InvocationId) -> Outcome | None:
         """Return what became of a command of ours, once our copy of the ledger shows it."""
         return self.ledger.outcome(self._station.me.enterprise, command_id)
@@ -188,7 +195,8 @@ class Books:
         self._station.ask(HUB, request, partial(self._heard, on_reply))
 
     def _heard(self, on_reply: OnReply, reply: Reply | Unanswered) -> None:
-        if isinstance(reply, Unanswered):
+        self.is_hub_silent = isinstance(reply, Unanswered)
+        if self.is_hub_silent:
             self.hub_since_ns = None
         elif self.hub_since_ns is None:
             self.hub_since_ns = self._station.now_ns

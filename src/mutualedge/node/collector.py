@@ -75,24 +75,22 @@ class Collector:
         self._expected: set[LeaseId] = set()
 
     def watch(self, lease: HeldLease, forget: Callable[[HeldLease], None]) -> None:
-        """Settle the lease once it has ended; ``forget`` it if the ledger never saw it."""
-        settings = self._station.settings
-        grace_ns = settings.settle_grace_ms * NS_PER_MS
-        self._station.after(grace_ns, partial(self._drop_unopened, lease, forget))
-        ended_ns = lease.terms.ends_ns + settings.network_ms * NS_PER_MS
+        """Settle the lease once it has ended; ``forget`` it if the ledger never opens it."""
+        self._at(lease.terms.opens_by_ns, partial(self._drop_unopened, lease, forget))
+        ended_ns = lease.terms.ends_ns + self._station.settings.network_ms * NS_PER_MS
         self._at(ended_ns, partial(self._settle, lease))
 
     def _at(self, at_ns: int, action: Callable[[], None]) -> None:
         self._station.after(max(0, at_ns - self._station.now_ns), action)
 
     def _drop_unopened(self, lease: HeldLease, forget: Callable[[HeldLease], None]) -> None:
-        """Let go of a lease its requester never opened; a stale copy of the ledger cannot tell."""
+        """Let go of a lease its requester did not open, once the ledger cannot open it any more."""
         if lease.is_resolved or self._books.lease(lease) is not None:
             return
-        grace_ns = self._station.settings.settle_grace_ms * NS_PER_MS
-        if self._books.asked_ns + grace_ns > self._station.now_ns:
+        if self._books.has_seen(lease.terms.opens_by_ns):
             forget(lease)
         else:
+            grace_ns = self._station.settings.settle_grace_ms * NS_PER_MS
             self._station.after(grace_ns, partial(self._drop_unopened, lease, forget))
 
     def expect(self, lease: HeldLease) -> None:

@@ -115,7 +115,10 @@ class Node:
         self._intake = Intake(station, self._dispatcher, self._requester, store)
         if not station.is_member:
             station.after(0, self._note_ended)
-        self._late_replies = LateReplies(is_awaited=self._borrower.awaits, take=self._take_late)
+        sessions = self._borrower.sessions
+        self._late_replies = LateReplies(
+            is_awaited=sessions.awaits, can_open=sessions.can_open, take=self._take_late
+        )
 
     def _note_ended(self) -> None:
         self._station.note("membership.ended", version=_version(self._station.consortium))
@@ -208,7 +211,7 @@ class Node:
             case FinishSession() as request:
                 self._provider.admittance.finish_session(ask_id, asked.peer, request)
             case AskOffer() as request:
-                self._provider.make_offer(ask_id, request)
+                self._provider.offering.make_offer(ask_id, request)
             case ProposeLease() as request:
                 self._provider.sign_lease(ask_id, asked.peer, request)
             case AskStatement() as request:
@@ -248,7 +251,7 @@ class Node:
             served=self._provider.served_count,
             queues=self._queues(),
             leases=self._lease_views(self._station.now_ns if now_ns is None else now_ns),
-            sessions=len(self._borrower.links),
+            sessions=len(self._borrower.sessions.links),
             balance_microcredits=self._books.ledger.balance(me).balance_microcredits,
             credit=self._credit_views(),
             ledger_height=self._books.ledger.height,
@@ -270,13 +273,12 @@ class Node:
 
     def _lease_views(self, now_ns: int) -> tuple[LeaseView, ...]:
         borrower, books = self._borrower, self._books
+        links = borrower.sessions.links
         lent = (
             lent_view(each, books.lease(each), now_ns) for each in self._provider.leases.values()
         )
         borrowed = (
-            borrowed_view(
-                each, books.lease(each), now_ns, is_connected=each.lease_id in borrower.links
-            )
+            borrowed_view(each, books.lease(each), now_ns, is_connected=each.lease_id in links)
             for each in borrower.leases.values()
         )
         return (*lent, *borrowed)

@@ -60,10 +60,12 @@ class LateReplies:
 
     Attributes:
         is_awaited: Whether we sent this invocation and could still open its reply.
+        can_open: Whether we have the keys of this session, also of one that ended.
         take: Opens a late reply and keeps its record as received.
     """
 
     is_awaited: Callable[[LeaseId, InvocationId], bool]
+    can_open: Callable[[LeaseId, int], bool]
     take: Callable[[LeaseId, LateReply], None]
 
 
@@ -126,18 +128,23 @@ class Payer:
     ) -> tuple[int, ...]:
         """Return which results we asked for and still wait for.
 
-        A result we can no longer open (we restarted) is paid on the runner's signed word alone.
+        A result we can no longer open (we restarted) is paid on the runner's signed word alone,
+        also where we asked again under the same invocation, in the session of this life.
 
         Raises:
             PeerError: A record differs from the one inside its sealed reply, or nobody vouches.
         """
-        missing = []
+        missing, lease_id = [], lease.lease_id
+        lost = {
+            late.seq for late in request.replies if not replies.can_open(lease_id, late.session)
+        }
         for raw, usage in walked:
             received = account.calls.get(usage.seq)
             if received is not None and received.raw != raw:
                 sentence = f"Record {usage.seq} is not the one that came with its result."
                 raise PeerError("meter.record.altered", sentence)
-            if received is None and replies.is_awaited(lease.lease_id, usage.invocation):
+            is_openable = usage.seq not in lost and replies.is_awaited(lease_id, usage.invocation)
+            if received is None and is_openable:
                 missing.append(usage.seq)
             elif received is None and request.batch is None:
                 sentence = "We did not see these results; send the runner's signed batch."

@@ -1,20 +1,17 @@
-"""The lending side: offers, leases, sessions of our runner, and calls executed under them."""
+"""The lending side: leases, sessions of our runner, and calls executed under them."""
 
 from functools import partial
 
 import msgspec
 
 from mutualedge.errors import PeerError, RefusedByPolicy
-from mutualedge.ledger import DISPUTE_WINDOW_MS_MAX, LeaseStatus, SetLimit
-from mutualedge.market import Agreement, Commitment, Offer, commitment_of
+from mutualedge.ledger import LeaseStatus, SetLimit
 from mutualedge.meter import UsageRecord
 from mutualedge.model import (
     NS_PER_MS,
-    NS_PER_S,
     InvocationId,
     LeaseId,
     Microcredits,
-    format_instant,
 )
 from mutualedge.node.admittance import Admittance, Session, refuse
 from mutualedge.node.books import Books
@@ -29,17 +26,16 @@ from mutualedge.node.leases import (
     record_row_key,
 )
 from mutualedge.node.logbook import Logbook
+from mutualedge.node.offering import Offering, reservation_of
 from mutualedge.node.station import Lending, Station
-from mutualedge.plan.admission import NotAdmitted, NotReleased, Reservation, check_reservation
+from mutualedge.plan.admission import NotAdmitted, NotReleased
 from mutualedge.protocol import (
-    AskOffer,
     Breach,
     Call,
     CallDone,
     Execute,
     Executed,
     LeaseSigned,
-    OfferMade,
     ProposeLease,
     Refused,
     RunnerAnswer,
@@ -50,23 +46,10 @@ from mutualedge.signing import (
     parse_canonical,
     sign_record,
     signed_only_by,
-    verify_record,
 )
-
-OFFER_LIFE_NS = 60 * NS_PER_S
-"""An offer binds nobody; after a minute it says nothing about capacity any more."""
-
-STARTS_AHEAD_MAX_NS = 24 * 3600 * NS_PER_S
-"""A lease may be agreed a day ahead; longer would hoard places that nobody pays for."""
-
-GRACES_PER_DISPUTE = 4
-"""A claim is sent one grace after the end; it needs several to reach a ledger that was away."""
 
 REPEATS_MAX = 4
 """Requests that may wait for one call; a requester sends it at most three times."""
-
-LENT_MAX = 32
-"""Leases lent at once; each is a reservation of the processor."""
 
 
 class _CallState(msgspec.Struct, kw_only=True):
@@ -102,6 +85,7 @@ class Provider:
         self._reserved: dict[LeaseId, None] = {}
         self._calls: dict[LeaseId, dict[InvocationId, _CallState]] = {}
         self.leases = restore_leases(store, "lent")
+        self.offering = Offering(station, books, self.leases)
         self.served_count = 0
         """Calls executed for partners in this life."""
         self._collector = Collector(
@@ -133,36 +117,9 @@ class Provider:
                 SetLimit(debtor=debtor, limit_microcredits=limit), occasion=str(ledger.height)
             )
 
-    def make_offer(self, ask_id: int, request: AskOffer) -> None:
-        """Say what we would lend for this function."""
-        lending = self._lending()
-        if request.function != self._station.settings.function:
-            sentence = "This node has not loaded that function; ask for one it offers."
-            raise RefusedByPolicy("market.offer.function", sentence)
-        me, now_ns = self._station.me, self._station.now_ns
-        offer = Offer(
-            provider=me.enterprise,
-            node=me.node,
-            function=request.function,
-            budget_ns=lending.budget_ns,
-            period_ns=lending.period_ns,
-            deadline_ns=lending.deadline_ns,
-            price_microcredits=Microcredits(lending.price_microcredits),
-            assurance=self._station.consortium.trust.assurance,
-            expires=format_instant(now_ns + OFFER_LIFE_NS),
-        )
-        envelope = sign_record(offer, self._station.keys.node)
-        self._station.answer(ask_id, OfferMade(offer=envelope))
-
-    def _lending(self) -> Lending:
-        if self._station.settings.lending is None:
-            sentence = "This node lends nothing; its owner can change that in its file."
-            raise RefusedByPolicy("market.offer.none", sentence)
-        return self._station.settings.lending
-
     def sign_lease(self, ask_id: int, peer: str, request: ProposeLease) -> None:
         """Countersign a proposed lease if its terms are ours and every promise still holds."""
-        lease_id, terms = self._verify_proposal(request)
+        lease_id, terms = self.offering.parse(request)
         requester = self._station.consortium.member(terms.requester).settlement_key
         settlement = self._station.keys.settlement
         signed = LeaseSigned(
@@ -170,8 +127,7 @@ class Provider:
             commitment=countersign(signed_only_by(request.commitment, requester), settlement),
         )
         if lease_id not in self.leases:
-            self._verify_terms(terms)
-            self._verify_capacity(lease_id, terms)
+            self.offering.verify(lease_id, terms)
             lease = HeldLease(
                 lease_id=lease_id,
                 terms=terms,
@@ -182,76 +138,9 @@ class Provider:
             self._calls[lease_id] = {}
             save_lease(self._station, "lent", lease)
             self._hold(lease)
+            self.offering.has_signed(lease)
             self._station.note("lease.signed", lease=lease_id, requester=peer)
         self._station.answer(ask_id, signed)
-
-    def _verify_proposal(self, request: ProposeLease) -> tuple[LeaseId, Agreement]:
-        """Return what the requester signed, if the ledger would be told the same."""
-        claimed = parse_canonical(request.agreement.payload, Agreement)
-        key = self._station.consortium.member(claimed.requester).settlement_key
-        terms = verify_record(request.agreement, Agreement, key)
-        lease_id = LeaseId(request.agreement.payload_digest)
-        if verify_record(request.commitment, Commitment, key) != commitment_of(lease_id, terms):
-            sentence = "The proposal's commitment is not the one its agreement comes to."
-            raise PeerError("market.proposal.commitment", sentence)
-        return lease_id, terms
-
-    def _verify_terms(self, terms: Agreement) -> None:
-        lending, me, settings = self._lending(), self._station.me, self._station.settings
-        offered = (me.enterprise, me.node, settings.function)
-        if (terms.provider, terms.node, terms.function) != offered:
-            sentence = "The proposal names another provider, node or function than this one."
-            raise PeerError("market.proposal.misplaced", sentence)
-        too_much = (
-            terms.budget_ns > lending.budget_ns
-            or terms.period_ns < lending.period_ns
-            or terms.deadline_ns < lending.deadline_ns
-        )
-        if too_much or terms.price_microcredits < lending.price_microcredits:
-            sentence = "The proposal asks for more, or pays less, than our offer says."
-            raise RefusedByPolicy("market.proposal.terms", sentence)
-        if terms.assurance != self._station.consortium.trust.assurance:
-            sentence = "The proposal asks for an assurance level this consortium does not have."
-            raise RefusedByPolicy("market.proposal.assurance", sentence)
-        self._verify_window(terms)
-        self._verify_settlement(terms)
-
-    def _verify_window(self, terms: Agreement) -> None:
-        now_ns = self._station.now_ns
-        is_ahead = terms.starts_ns > now_ns + STARTS_AHEAD_MAX_NS
-        if terms.ends_ns <= now_ns or is_ahead or len(self.leases) >= LENT_MAX:
-            sentence = (
-                f"The proposed window is over or starts more than a day ahead, or {LENT_MAX} "
-                "leases are lent already."
-            )
-            raise RefusedByPolicy("market.proposal.window", sentence)
-
-    def _verify_settlement(self, terms: Agreement) -> None:
-        """Refuse windows under which we could not collect or claim what we are owed."""
-        settings = self._station.settings
-        least_dispute_ms = max(
-            settings.dispute_window_ms, GRACES_PER_DISPUTE * settings.settle_grace_ms
-        )
-        is_bad = not least_dispute_ms <= terms.dispute_window_ms <= DISPUTE_WINDOW_MS_MAX
-        is_wide = terms.window_calls > settings.window_calls or terms.window_ms > settings.window_ms
-        if is_bad or is_wide or 2 * terms.window_ms < settings.window_ms:
-            sentence = "The proposal's voucher or dispute windows are not ones we can settle under."
-            raise RefusedByPolicy("market.proposal.settlement", sentence)
-
-    def _verify_capacity(self, lease_id: LeaseId, terms: Agreement) -> None:
-        """Refuse what would break a promise at any moment of the proposed window."""
-        beside = [
-            _reservation(lease.lease_id, lease.terms)
-            for lease in self.leases.values()
-            if lease.terms.starts_ns < terms.ends_ns and terms.starts_ns < lease.terms.ends_ns
-        ]
-        verdict = check_reservation(
-            beside,
-            _reservation(lease_id, terms),
-            best_effort_blocking_ns=self._station.settings.job_budget_ns - 1,
-        )
-        if isinstance(verdict, NotAdmitted):
-            raise RefusedByPolicy(verdict.code, verdict.sentence)
 
     def _hold(self, lease: HeldLease) -> None:
         """Keep the promise from the lease's start to its end, and settle it afterwards."""
@@ -269,7 +158,7 @@ class Provider:
         """Reserve now; jobs of our own that wait may delay it by one of their lengths."""
         if lease.is_resolved or self._station.now_ns >= lease.terms.ends_ns:
             return
-        verdict = self._dispatcher.reserve(_reservation(lease.lease_id, lease.terms))
+        verdict = self._dispatcher.reserve(reservation_of(lease.lease_id, lease.terms))
         if isinstance(verdict, NotAdmitted):
             self._dispatcher.make_room(lease.lease_id)
             retry_ns = self._station.settings.job_budget_ns
@@ -489,12 +378,3 @@ class Provider:
         del self.leases[lease.lease_id]
         del self._calls[lease.lease_id]
         self._station.note("lease.resolved", lease=lease.lease_id, role="provider")
-
-
-def _reservation(lease_id: LeaseId, terms: Agreement) -> Reservation:
-    return Reservation(
-        key=lease_id,
-        budget_ns=terms.budget_ns,
-        period_ns=terms.period_ns,
-        deadline_ns=terms.deadline_ns,
-    )

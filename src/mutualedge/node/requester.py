@@ -82,7 +82,7 @@ class Requester:
             if self._is_probed(lease.terms.provider):
                 reason = _silent_partner(lease.terms.provider)
                 continue
-            if self._borrower.awaits_other(lease.lease_id, invocation, request):
+            if self._borrower.sessions.awaits_other(lease.lease_id, invocation, request):
                 sentence = "The invocation was sent with other content; draw a new one for each."
                 return Failed(code="market.call.reused", sentence=sentence)
             booked = self._borrower.slots[lease.lease_id].book(
@@ -166,7 +166,7 @@ class Requester:
 
     def _on_refused(self, calling: _Calling, code: str, is_breach: bool) -> None:
         if code.startswith("session."):
-            self._borrower.drop_link(calling.lease.lease_id, calling.link)
+            self._borrower.sessions.drop_link(calling.lease.lease_id, calling.link)
         if is_breach:
             self._station.note("lease.breached", lease=calling.lease.lease_id, code=code)
 
@@ -214,7 +214,7 @@ class Requester:
         Raises:
             PeerError: Forged, replayed, or its record is not one this lease allows.
         """
-        link = self._borrower.link_of(lease_id, late.session)
+        link = self._borrower.sessions.link_of(lease_id, late.session)
         if link is None:
             return None
         lease = self._borrower.leases.get(lease_id)
