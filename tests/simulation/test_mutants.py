@@ -5,6 +5,7 @@ Each plan passes with its guard in place; that is asserted too.
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -31,7 +32,10 @@ LEASE_MICROCREDITS = 540_000_500
 """Reserved by one lease of six hours: 1,080,001 calls of 500."""
 
 REPEATING = FaultRates(loss=0.1, duplication=0.3, crash_per_commit=0, runner_loss_per_order=0)
-CRASHING = FaultRates(loss=0.2, duplication=0, crash_per_commit=0.02, runner_loss_per_order=0)
+CRASHING = FaultRates(loss=0.4, duplication=0, crash_per_commit=0.08, runner_loss_per_order=0)
+
+SEEDS_TRIED = {"outbox": 12}
+"""Where a crash must hit one moment: most of what it holds is asked for again after a restart."""
 
 
 KEPT_ROWS = {
@@ -200,8 +204,10 @@ def _simulated(plan: Plan) -> Result:
 @pytest.mark.parametrize("guard", sorted(MUTANTS))
 def test_what_is_missing_is_noticed(guard: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its guard the plan passes; without it the check named here is the one that fails."""
-    mutate, plan, check = MUTANTS[guard]
-    assert not _simulated(plan).failure
+    mutate, first, check = MUTANTS[guard]
+    seeds = range(first.seed, first.seed + SEEDS_TRIED.get(guard, 1))
+    plans = [replace(first, seed=seed) for seed in seeds]
+    assert [plan for plan in plans if _simulated(plan).failure] == []
     mutate(monkeypatch)
-    *_, said = simulate(plan).failure.strip().splitlines() or [""]
-    assert re.search(check, said), said
+    said = [simulate(plan).failure.strip().rpartition("\n")[2] for plan in plans]
+    assert any(re.search(check, each) for each in said), said

@@ -159,14 +159,37 @@ def test_a_block_and_its_state_are_durable_before_the_answer() -> None:
     assert any(isinstance(output, Answer) for output in bench.effects.outputs)
 
 
-def test_a_command_again_is_answered_from_its_outcome() -> None:
-    """Ordered twice, carried out once: the second block states the first one's outcome."""
+def test_a_command_again_within_a_block_is_answered_from_its_outcome() -> None:
+    """Ordered twice, carried out once: the block states the first one's outcome for both."""
     bench = Bench()
-    for _ in range(2):
-        bench.answer_to(SubmitCommands(commands=(command(7),)))
-    first, second = (parse_canonical(each.block.payload, Block) for each in bench.blocks().blocks)
-    assert first.outcomes == second.outcomes
-    assert first.outcomes[0].height == 1
+    bench.answer_to(SubmitCommands(commands=(command(7), command(7))))
+    (block,) = (parse_canonical(each.block.payload, Block) for each in bench.blocks().blocks)
+    first, second = block.outcomes
+    assert first == second
+
+
+def test_an_answered_command_makes_no_block_for_a_member_either() -> None:
+    """The lost answer is in the block that the member will read; the ledger does not grow."""
+    bench = Bench()
+    bench.fill(1)
+    for _ in range(3):
+        assert bench.answer_to(SubmitCommands(commands=(command(0),))) == CommandsOrdered(height=1)
+    bench.answer_to(SubmitCommands(commands=(command(0), command(1))))
+    (_, second) = (parse_canonical(each.block.payload, Block) for each in bench.blocks().blocks)
+    assert [each.id for each in second.outcomes] == [invocation_of(1)]
+
+
+def test_a_member_cannot_grow_the_ledger_at_will(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond its burst a member waits; another member does not wait for it."""
+    monkeypatch.setattr("mutualedge.consortium.hub.COMMANDS_BURST", 5)
+    bench = Bench()
+    codes = [bench.code(SubmitCommands(commands=(command(number),))) for number in range(6)]
+    assert codes == [*[""] * 5, "hub.member.full"]
+    generous = SetLimit(debtor=CANDY, limit_microcredits=Microcredits(1))
+    others = command(7, keys_of(FORGE).settlement, generous, FORGE)
+    assert bench.code(SubmitCommands(commands=(others,))) == ""
+    bench.now_ns += NS_PER_S
+    assert bench.code(SubmitCommands(commands=(command(8),))) == ""
 
 
 def test_more_commands_than_may_wait_are_refused() -> None:

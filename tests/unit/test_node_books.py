@@ -1,15 +1,18 @@
 """The node's copy of the ledger and its outbox: nothing asked is lost, nothing forked is kept."""
 
+import hashlib
 from dataclasses import replace
 
 import msgspec
 import pytest
 
-from mutualedge.ledger import Block, SetLimit
-from mutualedge.model import EnterpriseId, Microcredits
+from mutualedge.ledger import Block, Claim, SetLimit
+from mutualedge.meter import CHAIN_START, METERS_MAX
+from mutualedge.model import EnterpriseId, LeaseId, Microcredits
 from mutualedge.node.books import BLOCK_BUCKET, block_row_key
 from mutualedge.protocol import (
     BLOCKS_MAX,
+    MESSAGE_BYTES_MAX,
     Answered,
     Ask,
     AskBlocks,
@@ -20,12 +23,14 @@ from mutualedge.protocol import (
     SubmitCommands,
     SubmitCountersignatures,
     Write,
+    encode_message,
 )
-from mutualedge.signing import parse_canonical, sign_record
+from mutualedge.signing import SigningKey, parse_canonical, sign_record
 from tests.simulation.founding import keys_of
 from tests.unit.node_world import (
     CANDY,
     FORGE,
+    HUB,
     Side,
     World,
     founded,
@@ -217,6 +222,38 @@ def test_what_the_ledger_refused_is_not_sent_again() -> None:
         "identity.member.unknown"
     ]
     assert len(world.candy.asked(SubmitCommands)) == 1
+
+
+def large_claim(number: int) -> Claim:
+    """Return what many restarts of a runner make of a claim: as many vouchers and batches."""
+    lease = LeaseId(hashlib.sha256(b"%d" % number).hexdigest())
+    meters = [SigningKey(hashlib.sha256(b"meter %d" % each).digest()) for each in range(METERS_MAX)]
+    debtor = keys_of(CANDY).settlement
+    return Claim(
+        lease=lease,
+        vouchers=tuple(CHAIN_START.voucher(lease, each.public_bytes, debtor) for each in meters),
+        batches=tuple(CHAIN_START.batch(lease, each) for each in meters),
+    )
+
+
+def test_many_large_commands_are_sent_in_several_messages() -> None:
+    """Together they are more than one message carries; the bus would refuse it for ever."""
+    world = quiet_world()
+    hub = world.sides.pop(HUB)
+    claims = [large_claim(number) for number in range(16)]
+
+    def submit_all() -> None:
+        for each in claims:
+            world.forge.node._books.submit(each)
+
+    world.forge.later(submit_all)
+    world.run(2_000)
+    assert world.forge.node.snapshot().queues.outbox == len(claims)
+    world.sides = {HUB: hub, **world.sides}
+    world.run(20_000)
+    sizes = [len(encode_message(each)) for each in world.forge.asked(SubmitCommands)]
+    assert max(sizes) < MESSAGE_BYTES_MAX
+    assert world.forge.node.snapshot().queues.outbox == 0
 
 
 def test_asking_twice_is_asking_once() -> None:
@@ -455,6 +492,22 @@ def test_a_member_that_does_not_countersign_blinds_nobody(
     for held in world.held:
         world.deliver(*held)
     world.run(10_000)
+    assert world.candy.node.snapshot().final_height == world.hub.hub.ledger.height
+
+
+def test_words_that_were_lost_are_given_again_for_forgotten_blocks_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A block is final once its members say so, however many others came since it was executed."""
+    monkeypatch.setattr("mutualedge.ledger.engine.EXECUTED_MAX", 5)
+    world = quiet_world()
+    world.holding = (SubmitCountersignatures,)
+    grow(world, 10)
+    world.holding = ()
+    while world.held:
+        world.time_out(*world.held.pop())
+    world.run(10_000)
+    assert world.hub.hub.snapshot().final_height == world.hub.hub.ledger.height
     assert world.candy.node.snapshot().final_height == world.hub.hub.ledger.height
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from mutualedge.consortium.allowance import Allowance
 from mutualedge.consortium.enrolment import Enrolment
 from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET, block_row_key
 from mutualedge.consortium.views import HubSnapshot, MemberView
@@ -51,6 +52,10 @@ GATHER_NS = 2 * NS_PER_MS
 
 MEMPOOL_MAX = 1024
 """Commands waiting for a block; above it the asker is told to come back."""
+
+COMMANDS_BURST = MEMPOOL_MAX
+COMMANDS_PER_S = 4
+"""New commands of one member: a block costs every member its rows for ever. A lease takes two."""
 
 AWAY_NS_MAX = 60 * NS_PER_S
 """A lease that fell due longer ago than this, and nobody resolved it, says that no hub was there:
@@ -105,6 +110,7 @@ class Hub:
         self._open_doors_at_ns: int | None = None
         self._recent: dict[int, SignedBlock] = {}
         self._mempool: list[_Waiting] = []
+        self._allowance = Allowance(burst=COMMANDS_BURST, per_s=COMMANDS_PER_S)
         self._seal_at_ns: int | None = None
         self._lag_ns = 0
         self._due_ns = self.ledger.next_due_ns()
@@ -233,12 +239,22 @@ class Hub:
         if sum(len(waiting.commands) for waiting in self._mempool) + len(commands) > MEMPOOL_MAX:
             sentence = f"More than {MEMPOOL_MAX} commands wait for a block; ask again in a second."
             return Refused(code="hub.mempool.full", sentence=sentence)
-        parsed = [self.ledger.verify_command(command) for command in commands]
-        if not self._consortium.has(EnterpriseId(asked.peer)) and all(
-            self.ledger.outcome(each.enterprise, each.id) for each in parsed
-        ):  # whoever read a block could send its commands again and again: no block for those
+        parsed = [(self.ledger.verify_command(command), command) for command in commands]
+        new = [
+            (command, envelope)
+            for command, envelope in parsed
+            if not self.ledger.is_answered(command, envelope.payload_digest)
+        ]
+        if not new:  # whoever read a block could send its commands again and again
             return CommandsOrdered(height=self.ledger.height)
-        self._mempool.append(_Waiting(ask_id=asked.ask_id, commands=commands))
+        if not self._allowance.take((command.enterprise for command, _ in new), now_ns):
+            sentence = (
+                f"One member may send {COMMANDS_PER_S} commands a second for long, {COMMANDS_BURST}"
+                " at once; ask again in a second."
+            )
+            return Refused(code="hub.member.full", sentence=sentence)
+        told = tuple(envelope for _, envelope in new)
+        self._mempool.append(_Waiting(ask_id=asked.ask_id, commands=told))
         if self._seal_at_ns is None:
             self._seal_at_ns = now_ns + GATHER_NS
         return None
@@ -274,8 +290,9 @@ class Hub:
         )
 
     def _keep_block(self, height: int, signed: SignedBlock) -> None:
-        self._recent[height] = signed
-        self._recent.pop(height - RECENT_BLOCKS, None)
+        if height > self.ledger.height - RECENT_BLOCKS:
+            self._recent[height] = signed
+            self._recent.pop(height - RECENT_BLOCKS, None)
         self._write(BLOCK_BUCKET, block_row_key(height), msgspec.msgpack.encode(signed))
 
     def _blocks_from(self, height: int, until: int) -> Blocks:

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from mutualedge.identity import Consortium
-from mutualedge.ledger import replay
-from mutualedge.protocol import SignedBlock, Write
+from mutualedge.ledger import Ledger, replay
+from mutualedge.model import Digest
+from mutualedge.protocol import SignedBlock, StoreView, Write
 
 LEDGER_BUCKET = "ledger"
 BLOCK_BUCKET = "block"
@@ -21,6 +22,17 @@ def block_write(height: int, signed: SignedBlock) -> Write:
     """Return the row that keeps a block with its countersignatures."""
     row = msgspec.msgpack.encode(signed)
     return Write(bucket=BLOCK_BUCKET, key=block_row_key(height), value=row)
+
+
+def kept_digest(ledger: Ledger, store: StoreView, height: int) -> Digest | None:
+    """Return the digest of the block we executed at a height that the ledger remembers no more.
+
+    A block's row is written when it is executed, and by nobody else.
+    """
+    raw = None if ledger.remembers(height) else store.get(BLOCK_BUCKET, block_row_key(height))
+    if raw is None:
+        return None
+    return msgspec.msgpack.decode(raw, type=SignedBlock).block.payload_digest
 
 
 def state_writes(rows: Mapping[str, bytes | None]) -> Iterator[Write]:

@@ -69,7 +69,7 @@ HEAD_KEY, EXECUTED_TABLE = "chain/head", "executed/"
 """The engine's own rows: they commit with the state but are no part of what its hash covers."""
 
 EXECUTED_MAX = 4096
-"""Blocks whose digest is remembered, to tell a repetition from a fork and to countersign late."""
+"""Blocks whose digest is remembered, to tell a repetition from a fork; older ones are in rows."""
 
 BLOCK_SKEW_NS_MAX = 30 * NS_PER_S
 """A writer that rushes time could post claims before anybody contradicts them; members' clocks
@@ -253,15 +253,26 @@ class Ledger:
         return block
 
     def countersign(
-        self, block: Envelope, settlement_key: SigningKey, enterprise: EnterpriseId
+        self,
+        block: Envelope,
+        settlement_key: SigningKey,
+        enterprise: EnterpriseId,
+        *,
+        kept: Digest | None = None,
     ) -> Envelope:
         """Return a member's word that it executed this block and got its result.
 
+        Args:
+            block: Of the writer.
+            settlement_key: The member's.
+            enterprise: The member.
+            kept: As in ``verify_executed``.
+
         Raises:
-            UsageError: Not executed here lately, or not the member's settlement key.
+            UsageError: Not executed here, or not the member's settlement key.
             PeerError: No member at that height, or no block of the writer.
         """
-        height = self.verify_executed(block)
+        height = self.verify_executed(block, kept=kept)
         member = self.consortium_at(height).member(enterprise)
         if settlement_key.public_bytes != member.settlement_key:
             sentence = f"This is not the settlement key of '{enterprise}'."
@@ -269,15 +280,22 @@ class Ledger:
         word = Countersignature(height=height, block=block.payload_digest)
         return sign_record(word, settlement_key)
 
-    def verify_executed(self, block: Envelope) -> int:
+    def verify_executed(self, block: Envelope, *, kept: Digest | None = None) -> int:
         """Return the height of a block that was executed here, exactly this one.
 
+        Args:
+            block: Of the writer.
+            kept: Digest of the block of this height in the caller's own rows, which it wrote when
+                it was executed; believed where it is too long ago to be remembered here.
+
         Raises:
-            UsageError: Not executed here lately; the writer may have signed two of this height.
+            UsageError: Not executed here; the writer may have signed two of this height.
             PeerError: No block of the writer.
         """
         height = self.parse_block(block).height
-        if self._executed.get(_executed_key(height)) != block.payload_digest.encode():
+        remembered = self._digest_at(height) if self.remembers(height) else None
+        executed = kept if remembered is None and height <= self.height else remembered
+        if executed != block.payload_digest:
             sentence = f"This block {height} was not executed here, so it cannot be vouched for."
             raise UsageError("ledger.countersign.not-executed", sentence)
         return height
@@ -339,6 +357,11 @@ class Ledger:
     def balance(self, enterprise: EnterpriseId) -> Account:
         """Return an enterprise's four counters; ``balance_microcredits`` is its mileage."""
         return read_account(self._store, enterprise)
+
+    def is_answered(self, command: Command, digest: Digest) -> bool:
+        """Tell whether exactly this command, in an envelope of this digest, has its outcome."""
+        recorded = recorded_outcome(self._store, command.enterprise, command.id)
+        return recorded is not None and recorded.command == digest
 
     def outcome(self, enterprise: EnterpriseId, command_id: InvocationId) -> Outcome | None:
         """Return what an enterprise's command was answered; ids are each enterprise's own."""

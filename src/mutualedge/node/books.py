@@ -1,12 +1,12 @@
 """This enterprise's copy of the consortium ledger, and the commands it still has to get there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import msgspec
 
-from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET, block_row_key
-from mutualedge.errors import PeerError, RefusedByPolicy
+from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET, block_row_key, kept_digest
+from mutualedge.errors import PeerError, RefusedByPolicy, UsageError
 from mutualedge.identity import HUB
 from mutualedge.ledger import (
     BLOCK_SKEW_NS_MAX,
@@ -22,10 +22,11 @@ from mutualedge.ledger import (
     Outcome,
     Settle,
 )
-from mutualedge.model import NS_PER_MS, NS_PER_S, InvocationId
+from mutualedge.model import NS_PER_MS, NS_PER_S, Digest, InvocationId
 from mutualedge.node.leases import HeldLease
 from mutualedge.node.station import OnReply, Station
 from mutualedge.protocol import (
+    MESSAGE_BYTES_MAX,
     AskBlocks,
     Blocks,
     CommandsOrdered,
@@ -62,6 +63,9 @@ SLOTS_PER_DISPUTE = 4
 
 SUBMIT_MAX = 16
 """Commands sent in one request; the rest follow with the next."""
+
+SUBMIT_BYTES_MAX = MESSAGE_BYTES_MAX // 2
+"""Of commands in one request: what they are wrapped in has room beside them."""
 
 
 class Books:
@@ -187,9 +191,18 @@ class Books:
         if self._is_submitting or not self._outbox:
             return
         self._is_submitting = True
-        sent = tuple(self._outbox)[: 1 if self._is_sending_singly else SUBMIT_MAX]
+        sent = tuple(self._next_sent())
         request = SubmitCommands(commands=tuple(self._outbox[each] for each in sent))
         self._ask_hub(request, partial(self._on_submitted, sent))
+
+    def _next_sent(self) -> Iterator[InvocationId]:
+        """Yield the oldest commands, as many as one request carries."""
+        free_bytes = SUBMIT_BYTES_MAX
+        for count, (command_id, envelope) in enumerate(self._outbox.items()):
+            free_bytes -= len(canonical_bytes(envelope))
+            if count and (free_bytes < 0 or count >= SUBMIT_MAX or self._is_sending_singly):
+                return
+            yield command_id
 
     def _ask_hub(self, request: Request, on_reply: OnReply) -> None:
         self._station.ask(HUB, request, partial(self._heard, on_reply))
@@ -304,23 +317,19 @@ class Books:
             raise PeerError("ledger.block.misplaced", sentence)
         if height == self.ledger.height + 1:
             self._apply(signed.block)
-        is_remembered = self.ledger.remembers(height)
-        if is_remembered:
-            self.ledger.verify_executed(signed.block)
-        else:
-            self._verify_stored(height, signed.block)
+        kept = kept_digest(self.ledger, self._store, height)
+        self._verify_executed(height, signed.block, kept)
         self._keep(height, signed)
         if height == self._final_height + 1 and self.ledger.is_final(
             signed.block, signed.countersignatures
         ):
             self._final_height = height
         members = self.ledger.consortium_at(height)
-        is_asked = is_remembered and members.has(self._station.me.enterprise)
+        is_asked = members.has(self._station.me.enterprise)
         if not is_asked or any(map(self._is_ours, signed.countersignatures)):
             return None
-        return self.ledger.countersign(
-            signed.block, self._station.keys.settlement, self._station.me.enterprise
-        )
+        me, key = self._station.me.enterprise, self._station.keys.settlement
+        return self.ledger.countersign(signed.block, key, me, kept=kept)
 
     def _apply(self, block: Envelope) -> None:
         """Execute the next block; what it adopts holds from the one after it on."""
@@ -339,17 +348,17 @@ class Books:
         if self._store.get(BLOCK_BUCKET, key) != row:
             self._station.write(BLOCK_BUCKET, key, row)
 
-    def _verify_stored(self, height: int, block: Envelope) -> None:
-        """Return if this is the block we kept at a height whose digest is remembered no more.
+    def _verify_executed(self, height: int, block: Envelope, kept: Digest | None) -> None:
+        """Return if this is the block that was executed here.
 
         Raises:
             PeerError: It is another.
         """
-        raw = self._store.get(BLOCK_BUCKET, block_row_key(height))
-        kept = None if raw is None else msgspec.msgpack.decode(raw, type=SignedBlock).block
-        if kept is None or kept.payload_digest != block.payload_digest:
+        try:
+            self.ledger.verify_executed(block, kept=kept)
+        except UsageError as error:
             sentence = f"The hub sent another block {height} than the one that was executed here."
-            raise PeerError("ledger.block.fork", sentence)
+            raise PeerError("ledger.block.fork", sentence) from error
 
     def _is_ours(self, envelope: Envelope) -> bool:
         key = self._station.keys.settlement

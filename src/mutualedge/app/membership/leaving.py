@@ -24,7 +24,7 @@ from mutualedge.app.membership.site import (
 from mutualedge.app.node_process import run_node
 from mutualedge.app.options import SETTINGS_FILE, write_settings
 from mutualedge.app.processes import EVENTS_FILE, cause_of
-from mutualedge.consortium.rows import LEDGER_BUCKET, block_write, state_writes
+from mutualedge.consortium.rows import LEDGER_BUCKET, block_write, kept_digest, state_writes
 from mutualedge.errors import RefusedByPeer, ResourceMissing, Unreachable, UsageError
 from mutualedge.identity import verify_trust, without_member
 from mutualedge.ledger import Ledger
@@ -218,14 +218,15 @@ def _take(
     """
     height = ledger.parse_block(signed.block).height
     if height <= ledger.height:
-        ledger.verify_executed(signed.block)
+        ledger.verify_executed(signed.block, kept=kept_digest(ledger, store, height))
         store.commit([block_write(height, signed)])
     else:
         rows = ledger.apply(signed.block, time.time_ns())
         store.commit([block_write(height, signed), *state_writes(rows)])
     if not ledger.consortium_at(height).has(member.name):
         return None
-    return ledger.countersign(signed.block, member.settlement_key, member.name)
+    kept = kept_digest(ledger, store, height)
+    return ledger.countersign(signed.block, member.settlement_key, member.name, kept=kept)
 
 
 def unsettled(own: Path) -> Unsettled:
