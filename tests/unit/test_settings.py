@@ -118,6 +118,17 @@ def test_a_wrong_variable_is_named() -> None:
     assert told == settled()
 
 
+def test_a_variable_does_not_bring_a_section_back() -> None:
+    """Who leaves lends and borrows nothing any more, whatever the environment says of prices."""
+    variables = {"MUTUALEDGE_LENDING_BUDGET_MS": "30", "MUTUALEDGE_BORROWING_LEASE_MS": "60000"}
+    network = {"network": FILE["network"]}
+    told = settled(network, variables).options
+    assert (told.lending, told.borrowing) == (None, None)
+    told = settled({**network, "lending": {}}, variables).options
+    assert told.lending is not None
+    assert told.lending.budget_ms == 30
+
+
 @pytest.mark.parametrize("file", [{"network": 3}, {"network": {"hub_port": 1, "x": 2}}, {"x": {}}])
 def test_a_wrong_file_is_named(file: dict[str, object]) -> None:
     """A name the process does not know, or a section that is none, points to the file."""

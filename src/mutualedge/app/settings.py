@@ -101,7 +101,8 @@ def settle(
         kind: Whose settings.
         path: Of the settings file, for sentences.
         file: Its content.
-        environment: All variables; those with our prefix and a section's name are settings.
+        environment: All variables; those with our prefix and a section's name are settings, but
+            for sections that a process need not have, and this file has not.
         flags: ``SECTION.NAME=VALUE`` each, values as in the file.
 
     Raises:
@@ -110,7 +111,7 @@ def settle(
     sections: _Sections = SECTIONS[kind]
     chosen = [
         *_from_file(path, file, sections),
-        *_from_environment(environment, sections),
+        *_from_environment(environment, _present(kind, file)),
         *(parse_choice(flag, sections) for flag in flags),
     ]
     tree: dict[str, dict[str, object]] = {section: {} for section in file}
@@ -132,6 +133,13 @@ def _from_file(path: Path, file: Mapping[str, object], sections: _Sections) -> I
         for name, value in values.items():
             _check_known(str(path), section, name, sections)
             yield Choice(section=section, name=name, value=value, origin=str(path))
+
+
+def _present(kind: type[S], file: Mapping[str, object]) -> _Sections:
+    """Return the sections that are there: a variable must not undo that one was taken away."""
+    optional = {each.name for each in msgspec.structs.fields(kind) if each.default is None}
+    sections: _Sections = SECTIONS[kind]
+    return {name: sections[name] for name in sections if name in file or name not in optional}
 
 
 def _from_environment(environment: Mapping[str, str], sections: _Sections) -> Iterator[Choice]:

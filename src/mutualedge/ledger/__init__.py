@@ -27,11 +27,12 @@ from mutualedge.ledger.commands import (
 )
 from mutualedge.ledger.context import Context
 from mutualedge.ledger.contract import perform
-from mutualedge.ledger.engine import BLOCK_SKEW_NS_MAX, CLOCK_ADVICE, Ledger, Snapshot
+from mutualedge.ledger.engine import BLOCK_SKEW_NS_MAX, CLOCK_ADVICE, Ledger
 from mutualedge.ledger.events import Event, LeaseChanged, LeaseStatus, LimitChanged, TrustAdopted
 from mutualedge.ledger.lease_state import Lease
 from mutualedge.ledger.leases import DISPUTE_WINDOW_MS_MAX, sweep
 from mutualedge.ledger.replay import replay
+from mutualedge.ledger.snapshot import Snapshot
 from mutualedge.ledger.trust import TrustRow
 
 __all__ = [

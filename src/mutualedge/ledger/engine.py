@@ -1,13 +1,11 @@
 """The embedded engine: one writer orders, every member executes again, both get the same state."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mutualedge.errors import CorruptState, PeerError, RefusedByPolicy, UsageError
 from mutualedge.identity import Consortium
 from mutualedge.ledger.accounts import (
-    ACCOUNT_TABLE,
-    POSITION_TABLE,
     Account,
     CreditLine,
     credit_line,
@@ -38,10 +36,10 @@ from mutualedge.ledger.invariants import (
     assert_leases_hold_reservations,
     assert_transfers_explain_accounts,
     assert_zero_sum,
-    rows_of,
 )
 from mutualedge.ledger.lease_state import DUE_TABLE, LEASE_TABLE, Lease
 from mutualedge.ledger.leases import sweep
+from mutualedge.ledger.snapshot import Snapshot, snapshot_of
 from mutualedge.ledger.store import NOBODY, Store
 from mutualedge.ledger.trust import TRUST_TABLE, TrustVersions, verify_adoptable
 from mutualedge.model import (
@@ -79,16 +77,6 @@ CLOCK_ADVICE = "correct the clock that is wrong, here or at the hub; start that 
 
 
 _Accepted = tuple[Command, Envelope]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """Everything a console may show of a ledger at one height, each sorted by name."""
-
-    head: Head
-    accounts: tuple[tuple[EnterpriseId, Account], ...]
-    credit_lines: tuple[tuple[EnterpriseId, EnterpriseId, CreditLine], ...]
-    leases: tuple[tuple[LeaseId, Lease], ...]
 
 
 class Ledger:
@@ -390,16 +378,7 @@ class Ledger:
 
     def snapshot(self) -> Snapshot:
         """Return an immutable view of everything but outcomes and resolved transfers."""
-        accounts = dict(rows_of(self._store, ACCOUNT_TABLE, Account))
-        pairs = (key.split("/") for key in sorted(dict(self._store.rows(POSITION_TABLE))))
-        leases = dict(rows_of(self._store, LEASE_TABLE, Lease))
-        lines = ((EnterpriseId(name), EnterpriseId(other)) for _, name, other in pairs)
-        return Snapshot(
-            head=self._head,
-            accounts=tuple((EnterpriseId(name), accounts[name]) for name in sorted(accounts)),
-            credit_lines=tuple((*pair, self.position(*pair)) for pair in lines),
-            leases=tuple((LeaseId(name), leases[name]) for name in sorted(leases)),
-        )
+        return snapshot_of(self._head, self._store)
 
     def validate(self) -> None:
         """Assert every invariant of the state between two blocks; reads all of it."""

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -99,7 +99,7 @@ async def join_consortium(text: str, folder: Path, say: Say, timeout_s: float) -
         Unreachable: The hub cannot be reached, or nobody approved in time.
     """
     joining = _begin(parse_invitation(text), folder, say, timeout_s)
-    founding, met = await _apply(joining)
+    founding, opened = await _apply(joining)
     await _wait_admitted(joining)
     blocks = await _history(joining)
     _remove_store(joining.own)
@@ -108,7 +108,7 @@ async def join_consortium(text: str, folder: Path, say: Say, timeout_s: float) -
         consortium = Ledger(founding, store.scan(LEDGER_BUCKET)).consortium
     _verify_admitted(joining, consortium)
     say(f"Checked {len(blocks)} blocks of the ledger, from the first one on: they are in order.")
-    granted = await _credentials(joining, consortium, met)
+    granted = await _credentials(joining, consortium, opened)
     _write_files(joining, founding, granted)
     key = joining.own / OFFLINE_KEY_FILE
     say(f"Joined. Keep {key} offline, except to approve, renew or leave.")
@@ -145,8 +145,11 @@ def _secrets(own: Path, name: EnterpriseId) -> EnterpriseSecrets:
     return secrets
 
 
-async def _apply(joining: _Joining) -> tuple[Consortium, Consortium]:
-    """Apply for membership; return the consortium as it was founded, and as we met it."""
+async def _apply(joining: _Joining) -> tuple[Consortium, frozenset[EnterpriseId]]:
+    """Apply for membership; return the consortium as it was founded, and who may call us by that.
+
+    Who was admitted meanwhile, after an application of before, cannot tell whom that let in.
+    """
     invitation, secret = joining.invitation, joining.invitation.secret
     question = AskConsortium(secret=secret)
     shown = await joining.desk.ask_patiently(
@@ -161,10 +164,11 @@ async def _apply(joining: _Joining) -> tuple[Consortium, Consortium]:
     names = ", ".join(each.enterprise for each in current.members)
     joining.say(f"'{invitation.consortium}' at {invitation.host} answers; members: {names}.")
     application = _application(joining.secrets, current)
-    await joining.desk.ask_patiently(Apply(secret=secret, application=application), Progress)
+    request = Apply(secret=secret, application=application)
+    progress = await joining.desk.ask_patiently(request, Progress)
     mark = fingerprint(joining.secrets.card())
     joining.say(f"Applied as '{invitation.enterprise}'. Fingerprint: {mark}")
-    return founding, current
+    return founding, frozenset(() if progress.is_admitted else current.accounts)
 
 
 def _verify_new(joining: _Joining, current: Consortium) -> None:
@@ -242,11 +246,13 @@ async def _history(joining: _Joining) -> list[SignedBlock]:
             return blocks
 
 
-async def _credentials(joining: _Joining, consortium: Consortium, met: Consortium) -> Credentials:
-    """Return our credentials, and open our door to who joined after we applied."""
+async def _credentials(
+    joining: _Joining, consortium: Consortium, opened: Collection[EnterpriseId]
+) -> Credentials:
+    """Return our credentials, and open our door to whom our application did not."""
     secrets = joining.secrets
     seeds, key = (secrets.settlement, secrets.account), secrets.tls_public_key_pem
-    signed = renew_order(secrets.name, seeds, key, consortium, met.accounts)
+    signed = renew_order(secrets.name, seeds, key, consortium, opened)
     renewed = await joining.desk.ask_patiently(Renew(order=signed), Renewed)
     return renewed.credentials
 
