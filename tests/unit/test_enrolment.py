@@ -16,6 +16,7 @@ from mutualedge.consortium.approvals import APPROVAL_BUCKET
 from mutualedge.consortium.enrolment import (
     ACTIVATION_BUCKET,
     APPLICATION_BUCKET,
+    PRESENT_NS,
     DeskRequest,
     Enrolment,
 )
@@ -227,6 +228,21 @@ def approval(by: EnterpriseId, change: Change, trust: TrustFile, /, **changes: o
 def list_order(by: EnterpriseId = FIRST) -> AskApplications:
     order = ListOrder(enterprise=by, at=format_instant(NOW_NS))
     return AskApplications(order=sign_record(order, settlement_key(by)))
+
+
+def test_who_is_gone_is_not_let_in() -> None:
+    """Two members and one that never comes would be a consortium where no block is final."""
+    bench = Bench().applied()
+    *others, last = NAMES
+    for name in others[: supermajority(len(NAMES)) - 1]:
+        assert bench.approved(name).trust is None
+    bench.now_ns += PRESENT_NS + 1
+    again = approve(last, at=format_instant(bench.now_ns))
+    assert bench.refusal(again) == "enrolment.newcomer.away"
+    bench.ask(AskProgress(secret=SECRET))
+    reply = bench.ask(again)
+    assert isinstance(reply, Approved)
+    assert reply.trust is not None
 
 
 def test_a_newcomer_becomes_a_member() -> None:

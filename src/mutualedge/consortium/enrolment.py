@@ -70,6 +70,9 @@ ACTIVATION_BUCKET = "activation"
 ORDER_AGE_NS_MAX = 300 * NS_PER_S
 """An order older or newer than five minutes is refused: clocks differ less, replays wait longer."""
 
+PRESENT_NS = 60 * NS_PER_S
+"""A newcomer that waits asks each second how far it is; one that is silent for so long is gone."""
+
 NewcomerRequest = AskConsortium | Apply | AskProgress
 MemberRequest = Invite | AskApplications | Approve | Renew
 DeskRequest = NewcomerRequest | MemberRequest
@@ -122,6 +125,8 @@ class Enrolment:
         self._applied = dict(store.scan(APPLICATION_BUCKET))
         self._invitations = Invitations(store)
         self._approvals = Approvals(store)
+        self._heard_ns: dict[EnterpriseId, int] = {}
+        self._begun_ns = 0
         self._writes: list[Write] = []
 
     def answer(
@@ -132,6 +137,7 @@ class Enrolment:
         Raises:
             MutualEdgeError: As the method for that question says.
         """
+        self._begun_ns = self._begun_ns or now_ns
         if isinstance(request, NewcomerRequest):
             return self._answer_newcomer(request, consortium, now_ns)
         return self._answer_member(request, consortium, now_ns)
@@ -218,6 +224,7 @@ class Enrolment:
             RefusedByPolicy: Not invited, another release, or too many wait.
         """
         newcomer = self._invitations.invited(request.secret, consortium, now_ns)
+        self._heard_ns[newcomer] = now_ns
         if consortium.has(newcomer):
             return self._progress(newcomer, consortium)
         candidate = _candidate(request.application, consortium)
@@ -239,9 +246,9 @@ class Enrolment:
         Raises:
             RefusedByPolicy: Not invited, or nothing was applied for.
         """
-        return self._progress(
-            self._invitations.invited(request.secret, consortium, now_ns), consortium
-        )
+        newcomer = self._invitations.invited(request.secret, consortium, now_ns)
+        self._heard_ns[newcomer] = now_ns
+        return self._progress(newcomer, consortium)
 
     def verify_reader(
         self, request: AskLedger, consortium: Consortium, now_ns: int
@@ -300,7 +307,7 @@ class Enrolment:
 
         Raises:
             PeerError: Not that member's signatures, or over another trust file.
-            RefusedByPolicy: Nobody of this name waits.
+            RefusedByPolicy: Nobody of this name waits, or not any more when it would be let in.
             UsageError: The release is accepted already.
         """
         order = _verified(request.order, ApprovalOrder, consortium, now_ns)
@@ -309,6 +316,7 @@ class Enrolment:
                 candidate = self._waiting(newcomer, consortium)
                 subject, wanted = str(newcomer), candidate.trust
                 _verify_approves(order, wanted, consortium)
+                self._verify_present(newcomer, order.enterprise, consortium, now_ns)
                 self._open_doors(order.enterprise, admission, candidate, consortium, now_ns)
             case ReleaseAccepted(measurement=measurement):
                 subject, wanted = RELEASES, with_measurement(consortium, measurement)
@@ -317,6 +325,27 @@ class Enrolment:
                 assert_never(order.change)
         self._writes.append(self._approvals.put(subject, order.enterprise, request.order))
         return self._approvals.counted(subject, wanted, consortium)
+
+    def _verify_present(
+        self,
+        newcomer: EnterpriseId,
+        approver: EnterpriseId,
+        consortium: Consortium,
+        now_ns: int,
+    ) -> None:
+        """Let in only who is there: among two or three members each is needed for every block.
+
+        Whom a hub that starts again has not heard of yet had no time to ask.
+        """
+        approvers = {*self._approvers(newcomer, consortium), approver}
+        heard_ns = self._heard_ns.get(newcomer, self._begun_ns)
+        is_last = len(approvers) >= supermajority(len(consortium.members))
+        if is_last and now_ns > heard_ns + PRESENT_NS:
+            sentence = (
+                f"'{newcomer}' does not wait any more. Have it say `mutualedge join` again, which "
+                "goes on where it was, and approve while that runs."
+            )
+            raise RefusedByPolicy("enrolment.newcomer.away", sentence)
 
     def _open_doors(
         self,
