@@ -42,6 +42,7 @@ from tests.simulation.founding import keys_of
 from tests.unit.node_world import (
     CALL_MICROCREDITS,
     CANDY,
+    DISPUTE_MS,
     FORGE,
     GRACE_MS,
     PERIOD_MS,
@@ -497,6 +498,9 @@ def test_a_closing_that_came_too_early_is_made_again_in_time() -> None:
     on_ledger = world.hub.hub.ledger.lease(lease.lease_id)
     assert on_ledger is not None
     assert on_ledger.posted_microcredits == HALF_WINDOW * CALL_MICROCREDITS
+    world.run(DISPUTE_MS)
+    answered = [note["code"] for note in candy.noted("command.answered")]
+    assert answered[-2:] == ["ledger.close.early", "done"]  # and then no more
 
 
 def claimed_world(

@@ -5,10 +5,18 @@ then anyone of them has the ledger adopt it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar, assert_never
+from typing import assert_never
 
 from mutualedge.consortium.approvals import Approvals
+from mutualedge.consortium.documents import (
+    Candidate,
+    candidate_of,
+    card_in,
+    envelope_in,
+    verified_order,
+    verify_approves,
+    verify_fresh,
+)
 from mutualedge.consortium.invitations import INVITATION_NS_MAX, Invitations
 from mutualedge.errors import PeerError, RefusedByPolicy
 from mutualedge.identity import (
@@ -16,14 +24,11 @@ from mutualedge.identity import (
     Consortium,
     Member,
     TrustFile,
-    parse_trust,
     supermajority,
     with_measurement,
-    with_member,
 )
 from mutualedge.model import NS_PER_S, Digest, EnterpriseId, parse_instant
 from mutualedge.protocol import (
-    APPLICATION_BYTES_MAX,
     APPLICATIONS_MAX,
     Accepted,
     Admission,
@@ -67,17 +72,12 @@ called like this."""
 APPLICATION_BUCKET = "application"
 ACTIVATION_BUCKET = "activation"
 
-ORDER_AGE_NS_MAX = 300 * NS_PER_S
-"""An order older or newer than five minutes is refused: clocks differ less, replays wait longer."""
-
 PRESENT_NS = 60 * NS_PER_S
 """A newcomer that waits asks each second how far it is; one that is silent for so long is gone."""
 
 NewcomerRequest = AskConsortium | Apply | AskProgress
 MemberRequest = Invite | AskApplications | Approve | Renew
 DeskRequest = NewcomerRequest | MemberRequest
-
-Order = TypeVar("Order", InviteOrder, ListOrder, ApprovalOrder, RenewOrder)
 
 
 Issue = Callable[[Member, str, Digest, int], Credentials]
@@ -86,15 +86,6 @@ runner is measured as, now."""
 
 VerifyDoor = Callable[[str, str, str, int], None]
 """Returns if a token is one account's leave for another to call it, now; raises otherwise."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Candidate:
-    """Who applies, and the trust file it would be in."""
-
-    application: Application
-    member: Member
-    trust: TrustFile
 
 
 class Enrolment:
@@ -183,7 +174,7 @@ class Enrolment:
             RefusedByPolicy: It would be good for too long, is for a member or for whom another
                 member invited, or its member has invited too many.
         """
-        order = _verified(request.order, InviteOrder, consortium, now_ns)
+        order = verified_order(request.order, InviteOrder, consortium, now_ns)
         self._forget_stale(consortium, now_ns)
         self._invitations.check(order, consortium, now_ns)
         self._writes.append(self._invitations.put(order, request.order))
@@ -227,7 +218,7 @@ class Enrolment:
         self._heard_ns[newcomer] = now_ns
         if consortium.has(newcomer):
             return self._progress(newcomer, consortium)
-        candidate = _candidate(request.application, consortium)
+        candidate = candidate_of(request.application, consortium)
         if candidate.member.enterprise != newcomer:
             sentence = f"The invitation is for '{newcomer}'; apply under that name."
             raise RefusedByPolicy("enrolment.newcomer.other", sentence)
@@ -260,7 +251,7 @@ class Enrolment:
         """
         claimed = parse_canonical(request.order.payload, ListOrder)
         key = consortium.card(claimed.enterprise).settlement_key
-        _verify_fresh(verify_record(request.order, ListOrder, key), now_ns)
+        verify_fresh(verify_record(request.order, ListOrder, key), now_ns)
         return claimed.enterprise
 
     def waiting(
@@ -271,9 +262,9 @@ class Enrolment:
         Raises:
             PeerError: No member asks.
         """
-        _verified(request.order, ListOrder, consortium, now_ns)
+        verified_order(request.order, ListOrder, consortium, now_ns)
         waiting = tuple(
-            Applied(card=_card_in(raw), approved=self._approvers(name, consortium))
+            Applied(card=card_in(raw), approved=self._approvers(name, consortium))
             for name, raw in self._applications()
             if not consortium.has(name)
         )
@@ -310,17 +301,17 @@ class Enrolment:
             RefusedByPolicy: Nobody of this name waits, or not any more when it would be let in.
             UsageError: The release is accepted already.
         """
-        order = _verified(request.order, ApprovalOrder, consortium, now_ns)
+        order = verified_order(request.order, ApprovalOrder, consortium, now_ns)
         match order.change:
             case Admission(newcomer=newcomer) as admission:
                 candidate = self._waiting(newcomer, consortium)
                 subject, wanted = str(newcomer), candidate.trust
-                _verify_approves(order, wanted, consortium)
+                verify_approves(order, wanted, consortium)
                 self._verify_present(newcomer, order.enterprise, consortium, now_ns)
                 self._open_doors(order.enterprise, admission, candidate, consortium, now_ns)
             case ReleaseAccepted(measurement=measurement):
                 subject, wanted = RELEASES, with_measurement(consortium, measurement)
-                _verify_approves(order, wanted, consortium)
+                verify_approves(order, wanted, consortium)
             case _:
                 assert_never(order.change)
         self._writes.append(self._approvals.put(subject, order.enterprise, request.order))
@@ -351,7 +342,7 @@ class Enrolment:
         self,
         approver: EnterpriseId,
         admission: Admission,
-        candidate: _Candidate,
+        candidate: Candidate,
         consortium: Consortium,
         now_ns: int,
     ) -> None:
@@ -370,7 +361,7 @@ class Enrolment:
             RefusedByPolicy: Its runner is none that the members accept.
             UsageError: The key cannot be certified.
         """
-        order = _verified(request.order, RenewOrder, consortium, now_ns)
+        order = verified_order(request.order, RenewOrder, consortium, now_ns)
         if order.measurement not in consortium.trust.runner_measurements:
             sentence = (
                 f"Your runner measures {order.measurement}, the trust file accepts "
@@ -407,7 +398,7 @@ class Enrolment:
             )
             raise RefusedByPolicy("enrolment.release.mismatch", sentence)
 
-    def _check_doors(self, candidate: _Candidate, consortium: Consortium, now_ns: int) -> None:
+    def _check_doors(self, candidate: Candidate, consortium: Consortium, now_ns: int) -> None:
         """Refuse an application that does not open its door to all it would work with, only."""
         account = candidate.member.account
         doors = consortium.accounts
@@ -420,12 +411,12 @@ class Enrolment:
         for importer, token in candidate.application.activations.items():
             self._verify_door(token, account, doors[importer], now_ns)
 
-    def _waiting(self, newcomer: EnterpriseId, consortium: Consortium) -> _Candidate:
+    def _waiting(self, newcomer: EnterpriseId, consortium: Consortium) -> Candidate:
         raw = self._applied.get(newcomer)
         if raw is None or consortium.has(newcomer):
             sentence = f"Nobody called '{newcomer}' waits for approval; list who does."
             raise RefusedByPolicy("enrolment.application.unknown", sentence)
-        return _candidate(_envelope(raw), consortium)
+        return candidate_of(envelope_in(raw), consortium)
 
     def _applications(self) -> list[tuple[EnterpriseId, bytes]]:
         rows = self._applied
@@ -436,7 +427,7 @@ class Enrolment:
         if raw is None:
             sentence = f"'{newcomer}' has not applied yet; send its application first."
             raise RefusedByPolicy("enrolment.application.missing", sentence)
-        return parse_canonical(_envelope(raw).payload, Application)
+        return parse_canonical(envelope_in(raw).payload, Application)
 
     def _approvers(
         self, newcomer: EnterpriseId, consortium: Consortium
@@ -462,67 +453,3 @@ class Enrolment:
     def _open(self, exporter: str, importer: str, token: str) -> None:
         key = f"{exporter}/{importer}"
         self._writes.append(Write(bucket=ACTIVATION_BUCKET, key=key, value=token.encode()))
-
-
-def _candidate(application: Envelope, consortium: Consortium) -> _Candidate:
-    """Return who applies, if the application is in order.
-
-    Raises:
-        PeerError: Not signed by the card's enterprise key and by nothing else, too large, or a key
-            or platform is another's.
-        UsageError: Of a member already.
-    """
-    if len(application.payload) > APPLICATION_BYTES_MAX:
-        sentence = f"An application has at most {APPLICATION_BYTES_MAX} bytes; apply again."
-        raise PeerError("enrolment.application.large", sentence)
-    claimed = parse_canonical(application.payload, Application)
-    member = parse_canonical(claimed.card.payload, Member)
-    verify_record(application, Application, member.enterprise_key)
-    if len(claimed.card.signatures) != 1 or len(application.signatures) != 1:
-        sentence = "Card and application have one signature each, their enterprise's; apply again."
-        raise PeerError("enrolment.application.signatures", sentence)
-    trust = with_member(consortium, claimed.card)
-    proposed = Envelope(
-        payload=canonical_bytes(trust), payload_type=consortium.envelope.payload_type, signatures=()
-    )
-    parse_trust(proposed)
-    return _Candidate(application=claimed, member=member, trust=trust)
-
-
-def _verify_approves(order: ApprovalOrder, wanted: TrustFile, consortium: Consortium) -> None:
-    """Return if an order's trust file is the next one with just its change, signed by its approver.
-
-    Raises:
-        PeerError: It is not.
-    """
-    if order.trust.payload != canonical_bytes(wanted):
-        sentence = "This approves another trust file than the next one with this change alone"
-        raise PeerError("enrolment.approval.other", f"{sentence}; look again, then approve.")
-    verify_record(order.trust, TrustFile, consortium.member(order.enterprise).enterprise_key)
-
-
-def _verified(envelope: Envelope, kind: type[Order], consortium: Consortium, now_ns: int) -> Order:
-    """Return a member's order, if it signed it just now.
-
-    Raises:
-        PeerError: It did not.
-    """
-    claimed = parse_canonical(envelope.payload, kind)
-    key = consortium.member(claimed.enterprise).settlement_key
-    order = verify_record(envelope, kind, key)
-    _verify_fresh(order, now_ns)
-    return order
-
-
-def _verify_fresh(order: InviteOrder | ListOrder | ApprovalOrder | RenewOrder, now_ns: int) -> None:
-    if abs(parse_instant(order.at) - now_ns) > ORDER_AGE_NS_MAX:
-        sentence = f"The order is of {order.at}, over five minutes from now; check both clocks."
-        raise PeerError("enrolment.order.stale", sentence)
-
-
-def _card_in(application: bytes) -> Envelope:
-    return parse_canonical(_envelope(application).payload, Application).card
-
-
-def _envelope(raw: bytes) -> Envelope:
-    return parse_canonical(raw, Envelope)

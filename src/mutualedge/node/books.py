@@ -61,6 +61,9 @@ PASSING = ("ledger.claim.early", "ledger.close.early", "ledger.credit.overdrawn"
 SLOTS_PER_DISPUTE = 4
 """How often within a dispute window what was refused for a reason that passes is sent again."""
 
+SLOTS_MAX = 2 * SLOTS_PER_DISPUTE
+"""Looked back at: the dispute window and the one after it, in which an expired lease may settle."""
+
 SUBMIT_MAX = 16
 """Commands sent in one request; the rest follow with the next."""
 
@@ -117,17 +120,19 @@ class Books:
             action: What to do.
             occasion: Sets apart two commands of equal content that are both meant.
         """
-        me = self._station.me.enterprise
-        content = me.encode() + occasion.encode() + canonical_bytes(action)
-        command_id = InvocationId(digest_of(content)[:32])
+        command_id = self._command_id(action, occasion)
         if command_id in self._outbox or self.outcome(command_id) is not None:
             return command_id
-        command = Command(enterprise=me, id=command_id, action=action)
+        command = Command(enterprise=self._station.me.enterprise, id=command_id, action=action)
         envelope = sign_record(command, self._station.keys.settlement)
         self._outbox[command_id] = envelope
         self._station.write(OUTBOX_BUCKET, command_id, msgspec.msgpack.encode(envelope))
         self._send_outbox()
         return command_id
+
+    def _command_id(self, action: Action, occasion: str) -> InvocationId:
+        content = self._station.me.enterprise.encode() + occasion.encode() + canonical_bytes(action)
+        return InvocationId(digest_of(content)[:32])
 
     def submit_for(self, lease: HeldLease, action: Claim | Close | Settle) -> None:
         """Have the ledger carry out what ends a lease, again if it was refused for now.
@@ -135,10 +140,16 @@ class Books:
         A refusal is recorded under the command's identity, so that it needs another one, four in a
         dispute window.
         """
+        first = self.outcome(self.submit(action))
+        if first is None or first.code not in PASSING:
+            return
         slot_ns = max(1, lease.terms.dispute_window_ms * NS_PER_MS // SLOTS_PER_DISPUTE)
-        outcome = self.outcome(self.submit(action))
-        if outcome is not None and outcome.code in PASSING:
-            self.submit(action, occasion=f"slot {self._station.now_ns // slot_ns}")
+        slot = self._station.now_ns // slot_ns
+        for each in range(max(slot - SLOTS_MAX, lease.terms.ends_ns // slot_ns), slot):
+            outcome = self.outcome(self._command_id(action, f"slot {each}"))
+            if outcome is not None and outcome.code not in PASSING:
+                return
+        self.submit(action, occasion=f"slot {slot}")
 
     def propose_trust(self, trust: Envelope) -> None:
         """Have the ledger adopt the next version of the trust file.
