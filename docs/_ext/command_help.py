@@ -25,7 +25,8 @@ The help texts, as the program prints them.
 | 3 | `up` and `status`: some process does not run, or is silent |
 | 64 | used wrongly: an argument, a file, a folder |
 | 70 | something of ours or a peer's failed |
-| 75 | the machine lacks something now, such as a port or space on its disk; try again later |
+| 75 | nobody answers, or the machine lacks a port or space on its disk; try again later |
+| 77 | refused: a rule of the consortium, or a partner, says no |
 """
 
 

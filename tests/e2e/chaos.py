@@ -53,7 +53,7 @@ SUPERVISOR_SHARE = 0.03
 
 POLL_S = 0.05
 
-STATUSES = frozenset({-9, 64, 70, 75})
+STATUSES = frozenset({-9, 64, 70, 75, 77})
 """Killed; refused a start; could not go on; found its port taken. None ends as if all were well."""
 
 LAST_WORDS = (

@@ -221,7 +221,7 @@ def test_a_node_comes_back_after_its_nats_server_died(tmp_path: Path, name: Ente
             kill_process(founded.process_id(f"{name} nats-server"))
             await founded.wait_restarted(name, before)
             (end,) = founded.ends()
-            assert (end["process"], end["status"]) == (name, 70)
+            assert (end["process"], end["status"]) == (name, 75)
             assert str(end["words"]).endswith("[nats.server.ended]")
             answered = len(load.acknowledged)
             await founded.until(lambda: len(load.acknowledged) > answered, PATIENCE_S)

@@ -78,7 +78,7 @@ def test_a_process_ends_with_its_nats_server(tmp_path: Path, name: EnterpriseId)
             await founded.start(name)
             kill_process(child_of(founded, name, "nats-server"))
             async with asyncio.timeout(20):
-                assert await founded.children[name].wait() == 70
+                assert await founded.children[name].wait() == 75
             await founded.start(name)
             assert await founded.stop(name) == 0
             return (founded.own(name) / ERRORS_FILE).read_text()

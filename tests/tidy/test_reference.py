@@ -10,6 +10,8 @@ import pytest
 from command_help import commands, help_text
 from generated_reference import room_pages
 
+from mutualedge.app.operation.logs import PROCESS_WORDS
+from mutualedge.app.words import WORDS
 from mutualedge.plan.plans import Costs, Plan
 from mutualedge.plan.scenario import (
     Cloud,
@@ -158,6 +160,13 @@ def test_every_event_is_documented() -> None:
     """Each event a process notes has its row, and no row speaks of an event that is gone."""
     page = (HOUSE / "docs/reference/events.md").read_text("utf-8")
     assert sorted(ROW.findall(page)) == sorted(set(noted_events(the_house())))
+
+
+def test_every_event_has_words() -> None:
+    """`mutualedge logs` tells what happened; only the bus's own reports stand as they came."""
+    page = (HOUSE / "docs/reference/events.md").read_text("utf-8")
+    events = {name for name in ROW.findall(page) if not name.startswith("bus.")}
+    assert events - {*WORDS, *PROCESS_WORDS} == set()
 
 
 def test_every_command_says_what_it_does() -> None:

@@ -55,6 +55,9 @@ def test_a_hub_has_settings_too(folder: Path) -> None:
     ("flag", "code"),
     [
         ("borrowing.lease_ms=-1", "app.settings.malformed"),
+        ("network.hub_port=99999", "app.settings.malformed"),
+        ("network.office_port=0", "app.settings.malformed"),
+        ("lending.price_microcredits=1000001", "app.settings.malformed"),
         ("borrowing.rent=1", "app.settings.unknown"),
         ("borrowing", "app.settings.malformed"),
     ],

@@ -210,6 +210,15 @@ def test_each_state_of_a_process_has_its_finding(state: ProcessState, result: st
     assert rules.judge_process(ProcessFact(of="hub", state=state, concerns=())).result == result
 
 
+def test_a_process_that_is_not_started_again_is_a_problem() -> None:
+    """Nobody stopped it: it failed so often that trying was given up, and doctor says so too."""
+    fact = ProcessFact(
+        of="hub", state=ProcessState.STOPPED, concerns=("port taken",), is_given_up=True
+    )
+    assert rules.judge_process(fact).result == "problem"
+    assert "port taken" in rules.judge_process(fact).meaning
+
+
 def test_what_a_process_wants_looked_at_is_a_warning() -> None:
     """It runs, but its operator should know."""
     fact = ProcessFact(of="hub", state=ProcessState.RUNNING, concerns=("no hub",))

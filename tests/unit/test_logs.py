@@ -38,7 +38,14 @@ def test_an_event_with_words_is_told_in_them() -> None:
 
 def test_an_event_without_words_shows_its_fields() -> None:
     """Nothing an event carries is lost."""
-    assert entry_text(event("hub.busy", waiting=3)) == f"{AT} candy: hub.busy waiting=3"
+    assert entry_text(event("oven.hot", waiting=3)) == f"{AT} candy: oven.hot waiting=3"
+
+
+def test_a_digest_does_not_fill_a_line() -> None:
+    """Its beginning is enough to find it; `--json` has all of it."""
+    hot = event("oven.hot", lease="ab" * 32, grams=3)
+    assert entry_text(hot) == f"{AT} candy: oven.hot lease=abababab… grams=3"
+    assert "ab" * 32 in entry_json(hot)
 
 
 def test_an_event_that_lacks_what_its_words_say_shows_its_fields() -> None:

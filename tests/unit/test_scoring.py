@@ -27,9 +27,9 @@ SCORED = ReadingScored(
 )
 
 
-@pytest.mark.parametrize("text", ["1 -2.5 3e2", "1,-2.5,3e2", " 1\n-2.5\n\n3e2\n"])
+@pytest.mark.parametrize("text", ["1 -2.5 3e2", "1, -2.5, 3e2", " 1\n-2.5,\n\n3e2\n"])
 def test_numbers_are_read_however_they_are_separated(text: str) -> None:
-    """Spaces, commas and lines all do."""
+    """Spaces and lines do, and a comma before one of them."""
     assert parse_numbers(text) == (1.0, -2.5, 300.0)
 
 
@@ -47,6 +47,23 @@ def test_what_is_no_reading_is_refused(text: str, code: str) -> None:
     with pytest.raises(UsageError) as refused:
         parse_numbers(text)
     assert refused.value.code == code
+
+
+def test_a_decimal_comma_is_not_two_readings() -> None:
+    """Half of Europe writes so; the sentence says how to write it here."""
+    with pytest.raises(UsageError) as refused:
+        parse_numbers("20 1,5")
+    assert refused.value.sentence == (
+        "Reading 2: '1,5' is no number; write 21.5, -3 or 1e-4, and a space between two numbers."
+    )
+
+
+def test_a_wrong_line_of_a_file_is_named() -> None:
+    """And where files with times are read."""
+    with pytest.raises(UsageError) as refused:
+        parse_numbers("20\n21\n2026-11-26,3\n", "r.csv")
+    assert refused.value.sentence.startswith("r.csv, line 3: '2026-11-26,3' is no number; write")
+    assert "mutualedge demo --input" in refused.value.sentence
 
 
 def test_devices_at_once_are_numbered() -> None:
@@ -100,4 +117,4 @@ def test_what_is_no_number_is_named_with_its_place() -> None:
     """Nobody has to know what a float is to find the mistake."""
     with pytest.raises(UsageError) as refused:
         parse_numbers("21.5 20.9 abc")
-    assert refused.value.sentence.startswith("Reading 3, 'abc', is no number")
+    assert refused.value.sentence.startswith("Reading 3: 'abc' is no number")

@@ -1,6 +1,7 @@
 """A bundle from the stores of the parties: everything an auditor needs, nothing else."""
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,7 +19,7 @@ from mutualedge.audit.bundle import (
     TrustItem,
     VoucherItem,
 )
-from mutualedge.errors import CorruptState
+from mutualedge.errors import CorruptState, UsageError
 from mutualedge.identity import verify_trust
 from mutualedge.model import EnterpriseId, format_instant
 from mutualedge.node.leases import LeaseRow, MeterRow, RecordRow
@@ -123,6 +124,45 @@ def bundle_lines(
     )
     for line in (canonical_bytes(header), *items):
         yield line + b"\n"
+
+
+class ReadBundle(NamedTuple):
+    """A bundle's trust file, and its other lines but the header."""
+
+    trust: Envelope
+    items: tuple[BundleItem, ...]
+
+
+def read_bundle(lines: Iterable[bytes], name: str) -> ReadBundle:
+    """Return what stands in a bundle.
+
+    Args:
+        lines: Of the file, each with its newline.
+        name: Of the file, for sentences.
+
+    Raises:
+        UsageError: A line is no line of a bundle, or there is no trust file.
+    """
+    trusts, items = [], []
+    for number, line in enumerate(lines, start=1):
+        item = _item_of(line, f"{name}, line {number}")
+        if isinstance(item, TrustItem):
+            trusts.append(item.trust)
+        elif not isinstance(item, HeaderItem):
+            items.append(item)
+    if len(trusts) != 1:
+        sentence = f"{name} has {len(trusts)} trust files where a bundle has one; export it again."
+        raise UsageError("export.bundle.trust", sentence)
+    return ReadBundle(trust=trusts[0], items=tuple(items))
+
+
+def _item_of(line: bytes, place: str) -> BundleItem:
+    try:
+        item: BundleItem = msgspec.json.decode(line, type=BundleItem)
+    except msgspec.MsgspecError as error:
+        sentence = f"{place} is no line of a bundle ({error}); verify that file alone."
+        raise UsageError("export.bundle.malformed", sentence) from error
+    return item
 
 
 def _merge_block(blocks: dict[str, BlockItem], item: BlockItem) -> None:

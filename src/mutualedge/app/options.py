@@ -6,13 +6,13 @@ who the process is, its secrets and credentials.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from mutualedge.app.files import write_whole
 from mutualedge.model import (
     Amount,
-    Count,
     DurationMs,
     EnterpriseName,
     Microcredits,
@@ -28,6 +28,14 @@ _HEADING = """\
 # An environment variable (MUTUALEDGE_SECTION_NAME) or a flag (--set SECTION.NAME=VALUE) wins over
 # this file; 'mutualedge config show FOLDER' prints what counts, and where it comes from.
 """
+
+
+PRICE_MAX_MICROCREDITS = 1_000_000
+"""A whole credit for a millisecond: twenty thousand times the usual price is a slip."""
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+AnyPort = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Price = Annotated[Microcredits, msgspec.Meta(ge=0, le=PRICE_MAX_MICROCREDITS)]
 
 
 class TimingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,7 +58,7 @@ class LendingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     budget_ms: PositiveCount = 20
     period_ms: PositiveCount = 50
     deadline_ms: PositiveCount = 50
-    price_microcredits: Amount = Microcredits(50)
+    price_microcredits: Price = Microcredits(50)
     credit_microcredits: Amount = Microcredits(1_000_000_000)
 
 
@@ -60,7 +68,7 @@ class BorrowingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     providers: tuple[EnterpriseName, ...] = ()
     lease_ms: DurationMs = Milliseconds(3600 * 1000)
     renew_before_ms: DurationMs = Milliseconds(0)
-    price_max_microcredits: Amount = Microcredits(100)
+    price_max_microcredits: Price = Microcredits(100)
 
     def __post_init__(self) -> None:
         """Refuse what would have the node sign one lease after the other without end."""
@@ -80,9 +88,9 @@ class NodeNetwork(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     hub_host: str = "127.0.0.1"
-    hub_port: PositiveCount = 7422
-    office_port: PositiveCount = 7423
-    client_port: Count = 0
+    hub_port: Port = 7422
+    office_port: Port = 7423
+    client_port: AnyPort = 0
     nats_server: str = ""
 
 
@@ -97,8 +105,8 @@ class HubNetwork(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     leaf_host: str = "127.0.0.1"
-    leaf_port: PositiveCount = 7422
-    office_port: PositiveCount = 7423
+    leaf_port: Port = 7422
+    office_port: Port = 7423
     nats_server: str = ""
 
 

@@ -81,7 +81,9 @@ def print_scores(
         UsageError: This is no node's folder, the node does not run, or an argument is unusable.
         Unreachable: The node's server does not answer.
     """
-    readings = parse_numbers(" ".join(texts) if file is None else _text_of(file))
+    readings = (
+        parse_numbers(" ".join(texts)) if file is None else parse_numbers(_text_of(file), file)
+    )
     devices = device_names(device, at_once)
     if deadline_ms <= 0:
         sentence = f"{deadline_ms} ms is no time to answer in; name at least 1."
@@ -92,25 +94,43 @@ def print_scores(
     return EXIT_ALL if all(each.scored is not None for each in answers) else EXIT_SOME
 
 
-def parse_numbers(text: str) -> tuple[float, ...]:
-    """Return the numbers of a text; spaces, commas or line ends stand between them.
+def parse_numbers(text: str, file: str = "") -> tuple[float, ...]:
+    """Return the numbers of a text; spaces or line ends part them, with commas before or not.
+
+    Args:
+        text: What was typed, or what stands in a file.
+        file: Its name, for sentences; empty if it was typed.
 
     Raises:
         UsageError: One is none, or there are none or too many.
     """
-    words = text.replace(",", " ").split()
+    words = [
+        (word.rstrip(","), number)
+        for number, line in enumerate(text.splitlines(), start=1)
+        for word in line.split()
+        if word != ","
+    ]
+    numbers = tuple(
+        _number(word, f"{file}, line {line}" if file else f"Reading {place}", is_typed=not file)
+        for place, (word, line) in enumerate(words[: READINGS_MAX + 1], start=1)
+    )
     if not 0 < len(words) <= READINGS_MAX:
         sentence = f"These are {len(words)} readings; send 1 to {READINGS_MAX} at a time."
         raise UsageError("score.readings.count", sentence)
-    return tuple(_number(word, place) for place, word in enumerate(words, start=1))
+    return numbers
 
 
-def _number(word: str, place: int) -> float:
+def _number(word: str, where: str, *, is_typed: bool) -> float:
     try:
         return float(word)
     except ValueError as error:
         told = printable(word[:WORD_SHOWN_MAX])
-        sentence = f"Reading {place}, '{told}', is no number; write 21.5, -3 or 1e-4."
+        advice = "write 21.5, -3 or 1e-4"
+        if "," in word:
+            advice += ", and a space between two numbers"
+        if not is_typed:
+            advice += "; a CSV file with times is for 'mutualedge demo --input'"
+        sentence = f"{where}: '{told}' is no number; {advice}."
         raise UsageError("score.readings.malformed", sentence) from error
 
 

@@ -2,7 +2,7 @@
 
 from mutualedge.errors import Meaning
 
-ASK = "Ask the side that holds it for its export and audit both together."
+ASK = "Ask the side that holds it for its export; `mutualedge audit merge` puts both together."
 COMPARE = "Get the bundle from its exporter again; if it is the same, ask who wrote that line."
 KEEP = "Keep the bundle: what is wrong is signed. Talk to the culprit before you lend or borrow."
 WRITER = "Keep the bundle and show it to the other members: the ledger's writer broke its rules."

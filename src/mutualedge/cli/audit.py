@@ -26,6 +26,21 @@ def export(
 
 
 @audit_app.command()
+def merge(
+    bundle: Annotated[Path, typer.Argument(help="File to write.")],
+    parts: Annotated[list[Path], typer.Argument(help="Files made by 'audit export'.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Write one bundle from those that several enterprises exported, each at home."""
+    from mutualedge.app.auditing import export_text, merge_bundles
+
+    size_bytes = merge_bundles(parts, bundle)
+    tell(export_text(bundle, size_bytes, as_json=as_json), is_data=as_json)
+    return 0
+
+
+@audit_app.command()
 def verify(
     bundle: Annotated[Path, typer.Argument(help="File made by 'audit export'.")],
     *,

@@ -1,6 +1,7 @@
 """The command tree and what errors become: a sentence on stderr and a meaningful exit status."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -17,7 +18,14 @@ from mutualedge.cli.score import score
 from mutualedge.cli.serve import hub, node
 from mutualedge.cli.status import status
 from mutualedge.cli.up import up
-from mutualedge.errors import MutualEdgeError, ResourceMissing, UsageError
+from mutualedge.errors import (
+    MutualEdgeError,
+    RefusedByPeer,
+    RefusedByPolicy,
+    ResourceMissing,
+    Unreachable,
+    UsageError,
+)
 
 EXIT_FAILED = 70
 """Something of ours or a peer's failed (sysexits EX_SOFTWARE); 1, 2 and 3 keep their meanings."""
@@ -26,7 +34,11 @@ EXIT_USAGE = 64
 """The command was used wrongly (sysexits EX_USAGE)."""
 
 EXIT_LATER = 75
-"""The machine lacks something now (sysexits EX_TEMPFAIL); the same command may succeed later."""
+"""The machine lacks something, or nobody answers (sysexits EX_TEMPFAIL); the same command may
+succeed later."""
+
+EXIT_REFUSED = 77
+"""A rule, ours or a partner's, says no (sysexits EX_NOPERM)."""
 
 app = typer.Typer(
     name="mutualedge",
@@ -82,9 +94,38 @@ def _what_is_wrong(told: str) -> str:
 
 
 def _status_of(error: MutualEdgeError) -> int:
-    if isinstance(error, ResourceMissing):
-        return EXIT_LATER
-    return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED
+    match error:
+        case ResourceMissing() | Unreachable():
+            return EXIT_LATER
+        case UsageError():
+            return EXIT_USAGE
+        case RefusedByPolicy() | RefusedByPeer():
+            return EXIT_REFUSED
+    return EXIT_FAILED
+
+
+def _tell_version(*, is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        tell(f"mutualedge {version('mutualedge')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _whole(
+    *,
+    is_asked: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and end.",
+            is_eager=True,
+            callback=lambda is_asked: _tell_version(is_asked=is_asked),
+        ),
+    ] = False,
+) -> None:
+    """Run each other's peak-time work on each other's idle edge nodes."""
 
 
 def _say(error: MutualEdgeError) -> None:

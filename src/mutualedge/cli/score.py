@@ -13,7 +13,10 @@ def score(
     ] = None,
     *,
     file: Annotated[
-        str | None, typer.Option(help="File with the numbers instead; '-' for standard input.")
+        str | None,
+        typer.Option(
+            help="File with just numbers instead, not a CSV file; '-' for standard input."
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="Name of the device that read them.")] = "terminal",
     at_once: Annotated[

@@ -69,8 +69,8 @@ def run_rehearsal(wishes: Wishes) -> int:
     """Run the rehearsal and return the exit status: 0 only if the auditor proved everything.
 
     Raises:
-        UsageError: An input or a number cannot be used, the folder exists, a process did not
-            start, or a step did not happen.
+        UsageError: An input or a number cannot be used, the folder exists or cannot be made, a
+            process did not start, or a step did not happen.
     """
     keep = wishes.keep
     if keep is not None and keep.exists():
@@ -81,9 +81,25 @@ def run_rehearsal(wishes: Wishes) -> int:
     files = [File(path=path, series=_series(path, wishes)) for path in wishes.inputs]
     verify_files(files)
     if keep is not None:
+        _make(keep)
         return _run(keep, day, files, wishes)
     with tempfile.TemporaryDirectory(prefix="mutualedge-") as folder:
         return _run(Path(folder) / "rehearsal", day, files, wishes)
+
+
+def _make(keep: Path) -> None:
+    """Make the folder before anything is started for it.
+
+    Raises:
+        UsageError: It cannot be made there.
+    """
+    try:
+        keep.mkdir(parents=True)
+    except OSError as error:
+        sentence = (
+            f"{keep} cannot be made ({error.strerror}); name a new folder inside one of yours."
+        )
+        raise UsageError("demo.folder.unwritable", sentence) from error
 
 
 def _day(wishes: Wishes, invocations: int) -> Day:

@@ -110,19 +110,27 @@ def read_told(own: Path) -> tuple[Told, Options]:
     return told, read_options(own, NodeOptions)
 
 
-def port_of(options: Options, process: ProcessView) -> Port | None:
-    """Return the port that others know a process by; None if any will do, or it is starting."""
-    network = options.network
-    number = network.leaf_port if isinstance(network, HubNetwork) else network.client_port
-    if not number or process.state is ProcessState.STARTING:
-        return None
+def ports_of(options: Options, process: ProcessView) -> Iterator[Port]:
+    """Yield the ports that others know a process by; none if any will do, or it is starting."""
+    if process.state is ProcessState.STARTING:
+        return
     is_up = process.state in {ProcessState.RUNNING, ProcessState.STALE}
-    return Port(of=process.name, number=number, is_taken=_answers(number), is_owner_up=is_up)
+    for host, number in _places(options.network):
+        is_taken = _answers(host, number)
+        yield Port(of=process.name, number=number, is_taken=is_taken, is_owner_up=is_up)
 
 
-def _answers(number: int) -> bool:
+def _places(network: HubNetwork | NodeNetwork) -> Iterator[tuple[str, int]]:
+    if isinstance(network, HubNetwork):
+        yield network.leaf_host, network.leaf_port
+        yield network.leaf_host, network.office_port
+    elif network.client_port:
+        yield LOOPBACK, network.client_port
+
+
+def _answers(host: str, number: int) -> bool:
     try:
-        with socket.create_connection((LOOPBACK, number), timeout=CONNECT_TIMEOUT_S):
+        with socket.create_connection((host, number), timeout=CONNECT_TIMEOUT_S):
             return True
     except OSError:
         return False
@@ -201,4 +209,5 @@ def reach_of(name: str, told: NodeFile, network: NodeNetwork) -> Reach:
 def process_of(process: ProcessView) -> ProcessFact:
     """Return how a process is."""
     told = tuple(concern.removeprefix(f"{process.name}: ") for concern in concerns(process))
-    return ProcessFact(of=process.name, state=process.state, concerns=told)
+    given_up = process.child is not None and process.child.is_given_up
+    return ProcessFact(of=process.name, state=process.state, concerns=told, is_given_up=given_up)

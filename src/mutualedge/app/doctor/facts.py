@@ -107,3 +107,4 @@ class ProcessFact(msgspec.Struct, frozen=True, kw_only=True):
     of: str
     state: ProcessState
     concerns: tuple[str, ...]
+    is_given_up: bool = False

@@ -53,7 +53,9 @@ def run_doctor(folder: Path | None, *, as_json: bool) -> int:
     """
     where = (folder or default_folder()).absolute()
     findings: list[Finding] = []
-    for finding in examine(where):
+    for found in examine(where, is_named=folder is not None):
+        advice = found.advice.replace("SITE", str(where))
+        finding = msgspec.structs.replace(found, advice=advice)
         findings.append(finding)
         if not as_json:
             tell(finding_text(finding))
@@ -65,17 +67,25 @@ def run_doctor(folder: Path | None, *, as_json: bool) -> int:
     return EXIT_SOUND if is_sound else EXIT_PROBLEMS
 
 
-def examine(folder: Path) -> Iterator[Finding]:
-    """Yield the findings as they are made, the machine's first."""
+def examine(folder: Path, *, is_named: bool) -> Iterator[Finding]:
+    """Yield the findings as they are made, the machine's first.
+
+    Args:
+        folder: The consortium's.
+        is_named: Somebody said that there is one in this folder.
+
+    Yields:
+        One finding for each check.
+    """
     folders = process_folders(folder)
     own_folders = list(folders.values())
     yield from _examine_machine(folder, own_folders)
     if not folders:
         yield Finding(
             check="consortium",
-            result=Result.OK,
-            meaning=f"None is in {folder} yet.",
-            advice="Found one: mutualedge up.",
+            result=Result.PROBLEM if is_named else Result.OK,
+            meaning=f"None is in {folder}{'' if is_named else ' yet'}.",
+            advice="Look at the name, or found one: mutualedge up.",
         )
         return
     yield judge_permissions(consortium.open_paths(folder, own_folders))
@@ -110,9 +120,7 @@ def _examine_process(own: Path, process: ProcessView) -> Iterator[Finding]:
         return
     yield from (judge_expiry(each, time.time_ns()) for each in dated)
     yield judge_trust(consortium.trust_of(name, own, told.trust))
-    port = consortium.port_of(options, process)
-    if port is not None:
-        yield judge_port(port)
+    yield from map(judge_port, consortium.ports_of(options, process))
     if isinstance(told, NodeFile) and isinstance(options, NodeOptions):
         yield judge_reach(consortium.reach_of(name, told, options.network))
 

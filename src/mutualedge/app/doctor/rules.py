@@ -277,18 +277,19 @@ def judge_process(process: ProcessFact) -> Finding:
     match process.state:
         case ProcessState.RUNNING:
             if process.concerns:
-                return _warning(check, f"It runs; {concerns}.", "See 'mutualedge status FOLDER'.")
+                return _warning(check, f"It runs; {concerns}.", "See 'mutualedge status SITE'.")
             return _ok(check, "It runs.")
         case ProcessState.STARTING:
             return _warning(check, "It is starting.", "Ask again in some seconds.")
         case ProcessState.STOPPED:
+            judge = _problem if process.is_given_up else _warning
             told = concerns or "It was stopped"
-            return _warning(check, f"{told}.", "Start it: mutualedge up FOLDER.")
+            return judge(check, f"{told}.", "Start it: mutualedge up SITE.")
         case ProcessState.STALE:
             meaning = f"It hangs: it runs and says nothing. {concerns}".strip()
             return _problem(check, meaning, "See its errors.txt; kill it, and it is started again.")
         case ProcessState.KILLED:
             meaning = f"It ended without saying so. {concerns}".strip()
             return _problem(
-                check, meaning, "Start it: mutualedge up FOLDER; then mutualedge logs FOLDER."
+                check, meaning, "Start it: mutualedge up SITE; then mutualedge logs SITE."
             )

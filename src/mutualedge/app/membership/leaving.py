@@ -34,6 +34,8 @@ from mutualedge.node.books import OUTBOX_BUCKET, final_height
 from mutualedge.node.leases import BORROWED, LENT, LeaseRow
 from mutualedge.protocol import (
     Accepted,
+    Applications,
+    AskApplications,
     AskLedger,
     Blocks,
     SignedBlock,
@@ -104,7 +106,7 @@ async def _settle_and_go(member: MemberSite, say: Say, wait_s: float) -> None:
     with (own / EVENTS_FILE).open("ab") as events:
         async with asyncio.TaskGroup() as running:
             node = running.create_task(run_node(own, notes=events))
-            await _wait_settled(own, say, wait_s)
+            await _wait_settled(member, say, wait_s)
             command = await _ask_to_go(member, trust)
             node.cancel()
     await _read_out(member)
@@ -150,8 +152,9 @@ async def _ask_to_go(member: MemberSite, trust: Envelope) -> InvocationId | None
         return None
 
 
-async def _wait_settled(own: Path, say: Say, wait_s: float) -> None:
+async def _wait_settled(member: MemberSite, say: Say, wait_s: float) -> None:
     """Return once nothing is open; say what is whenever that changes, and every half a minute."""
+    own = member.own
     until_s = time.monotonic() + wait_s
     told, told_s = Unsettled(leases=0, commands=0, ends=""), 0.0
     while (now := unsettled(own)).count > 0:
@@ -160,8 +163,18 @@ async def _wait_settled(own: Path, say: Say, wait_s: float) -> None:
             raise Unreachable("membership.leases.open", sentence)
         if now != told or time.monotonic() > told_s + SAY_EVERY_S:
             say(_open_text(now))
+            await _say_hub(member, say)
             told, told_s = now, time.monotonic()
         await asyncio.sleep(POLL_S)
+
+
+async def _say_hub(member: MemberSite, say: Say) -> None:
+    """Say so if the hub is not there, without which nothing is settled."""
+    signed = list_order(member.name, member.told.settlement_seed)
+    try:
+        await member.desk.ask(AskApplications(order=signed), Applications)
+    except Unreachable as silent:
+        say(f"{silent.sentence} Without it nothing is settled; it is asked again.")
 
 
 def _open_text(now: Unsettled) -> str:

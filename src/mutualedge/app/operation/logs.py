@@ -32,6 +32,8 @@ UNREADABLE_EVENT = "line.unreadable"
 """Stands for a line that a loss of power or a full disk cut short."""
 
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+DIGEST_SHOWN = 8
+_DIGEST = re.compile(r"[0-9a-f]{32,64}")
 _PAST = re.compile(r"([0-9]{1,6})([smhd])")
 PROCESS_WORDS = {
     "supervisor.started": "the supervisor keeps {processes} processes running from now on",
@@ -205,13 +207,21 @@ def entry_text(entry: Entry) -> str:
     """Return an event as a line: its sentence where there is one, else its fields."""
     words = (WORDS | PROCESS_WORDS).get(entry.event)
     whose = f"{entry.of}: "
-    told = f"{entry.event} " + " ".join(f"{key}={value}" for key, value in entry.fields.items())
+    told = f"{entry.event} " + " ".join(
+        f"{key}={_shortened(value)}" for key, value in entry.fields.items()
+    )
     if words is not None:
         # A release that said less left its fields, which say what there is.
         with contextlib.suppress(KeyError):
             told = words.format(who=entry.of, **entry.fields)
             whose = "" if words.startswith("{who}") else whose
     return printable(f"{entry.at} {whose}{told.strip()}")
+
+
+def _shortened(value: str | int) -> str:
+    """Return a field for a person; digests, which ``--json`` has whole, by their beginning."""
+    text = str(value)
+    return f"{text[:DIGEST_SHOWN]}…" if _DIGEST.fullmatch(text) else text
 
 
 def entry_json(entry: Entry) -> str:
