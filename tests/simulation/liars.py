@@ -7,6 +7,7 @@ import msgspec
 
 from mutualedge.consortium import Hub
 from mutualedge.errors import RefusedByPolicy
+from mutualedge.ledger import Action, OpenLease
 from mutualedge.market import Agreement, Offer, commitment_of
 from mutualedge.meter import UsageRecord
 from mutualedge.model import NS_PER_S, InvocationId, LeaseId, Microcredits
@@ -275,6 +276,14 @@ def _replay_signatures(
     return Answer(ask_id=output.ask_id, reply=first)
 
 
+def _hoard(output: Output, _liar: Process, _founded: Founded, schedule: Schedule) -> Output | None:
+    """Propose one lease after the other and open none: places that nobody else may have."""
+    schedule.counts.add(
+        "lied", isinstance(output, Ask) and isinstance(output.request, ProposeLease)
+    )
+    return output
+
+
 def _answers(output: Output, kind: type) -> bool:
     return isinstance(output, Answer) and isinstance(output.reply, kind)
 
@@ -303,6 +312,7 @@ LIES: dict[str, Lie] = {
     "call replayed": _replay_call,
     "cosignature poisoned": _poison_cosignature,
     "signatures replayed": _replay_signatures,
+    "leases hoarded": _hoard,
 }
 
 
@@ -318,7 +328,25 @@ def _ignore_age(core: Node | Hub) -> None:
     provider._check_window = check_calls  # type: ignore[method-assign]
 
 
-BENT: dict[str, Callable[[Node | Hub], None]] = {"claimed unasked": _ignore_age}
+def _open_nothing(core: Node | Hub) -> None:
+    """Ask for a lease whenever there is time, and never tell the ledger of one."""
+    assert isinstance(core, Node)
+    submit = core._books.submit
+
+    def submit_other(action: Action, occasion: str = "") -> InvocationId:
+        return NEVER if isinstance(action, OpenLease) else submit(action, occasion)
+
+    core._books.submit = submit_other  # type: ignore[method-assign]
+    core._borrower._is_covered = lambda *_: False  # type: ignore[method-assign]
+
+
+NEVER = InvocationId("f" * 32)
+"""A command that nobody ever sent."""
+
+BENT: dict[str, Callable[[Node | Hub], None]] = {
+    "claimed unasked": _ignore_age,
+    "leases hoarded": _open_nothing,
+}
 """Lies that need another core, not only other words."""
 
 

@@ -2,9 +2,15 @@
 
 import subprocess
 import sys
+from collections import Counter
+from contextlib import closing
 
+import msgspec
 import pytest
 
+from mutualedge.market import Agreement
+from mutualedge.node.leases import LENT, LeaseRow
+from mutualedge.signing import parse_canonical
 from tests.simulation.liars import LIES
 from tests.simulation.scenarios import plan_of, shortcomings, simulate
 from tests.simulation.schedule import QUIET
@@ -44,6 +50,22 @@ def test_a_liar_is_blamed_or_gains_nothing(lie: str) -> None:
     world = World(Plan(seed=7, hours=10, faults=QUIET, lie=lie)).run()
     world.judge()
     assert world.schedule.counts["lied"] > 0
+
+
+def test_who_opens_nothing_is_signed_little() -> None:
+    """A place is held for it once, then ever less often: ten hours bring a handful."""
+    with closing(World(Plan(seed=7, hours=10, faults=QUIET, lie="leases hoarded"))) as world:
+        world.run()
+        honest = [name for name in world.names if name != world.liar]
+        terms = [
+            parse_canonical(msgspec.msgpack.decode(raw, type=LeaseRow).agreement.payload, Agreement)
+            for name in honest
+            for _, raw in world.network.processes[name].store.scan(LENT)
+        ]
+        hoarded = Counter(each.provider for each in terms if each.requester == world.liar)
+        assert world.schedule.counts["lied"] > 10 * sum(hoarded.values())
+        assert 0 < max(hoarded.values()) <= 12
+        assert {each.provider for each in terms if each.requester != world.liar} == set(honest)
 
 
 def test_one_seed_has_one_trace_under_any_hash_seed() -> None:

@@ -134,6 +134,7 @@ class Bench:
             founding=consortium().envelope,
             store=self.store,
         )
+        self.desk.begin(self.now_ns)
 
     def ask(self, request: DeskRequest) -> object:
         reply = self.desk.answer(request, self.consortium, self.now_ns)
@@ -239,6 +240,9 @@ def test_who_is_gone_is_not_let_in() -> None:
     bench.now_ns += PRESENT_NS + 1
     again = approve(last, at=format_instant(bench.now_ns))
     assert bench.refusal(again) == "enrolment.newcomer.away"
+    bench.restart()
+    bench.now_ns += PRESENT_NS + 1
+    assert bench.refusal(again) == "enrolment.newcomer.away"  # it had time enough to ask
     bench.ask(AskProgress(secret=SECRET))
     reply = bench.ask(again)
     assert isinstance(reply, Approved)

@@ -179,6 +179,16 @@ def opened_up(raw: bytes) -> Iterator[bytes]:
         yield from opened_up(base64.b64decode(inner))
 
 
+def test_a_lease_that_is_over_and_unsigned_is_told_either_way() -> None:
+    """Whoever is about to agree on another asks before it holds a place for it."""
+    world, _ = lent_world()
+    ends_ns = START_NS + LEASE_NS
+    for pair in ((ACME, BOLT), (BOLT, ACME)):
+        assert not world.ledger.has_older_unsigned(*pair, ends_ns - NS_PER_MS)
+        assert world.ledger.has_older_unsigned(*pair, ends_ns)
+    assert not world.ledger.has_older_unsigned(ACME, CORD, ends_ns)
+
+
 def test_the_ledger_learns_what_it_costs_and_no_more() -> None:
     """Function, node, price and timing of an agreement stay between its two parties."""
     world, lease_id = lent_world()

@@ -317,6 +317,16 @@ def test_keys_of_few_ended_sessions_are_kept() -> None:
     assert borrower.sessions.link_of(world.lease_id, first.session) is None
 
 
+def test_a_session_that_never_was_is_no_excuse_for_a_result() -> None:
+    """Its provider says in which session it was sealed; who never restarted knows them all."""
+    world, request = withheld_world()
+    late = LateReply(seq=1, session=999_999, record=bytes(64))
+    lie = msgspec.structs.replace(request, replies=(late,))
+    assert isinstance(world.candy.answer_to(lie, FORGE), RepliesMissing)
+    (account,) = world.candy.lease.accounts.values()
+    assert account.signed.total_microcredits == 0
+
+
 def test_a_late_reply_that_came_after_all_is_no_reason_to_refuse() -> None:
     """Its first copy may arrive between our asking for it and the provider's sending it again."""
     world, request = metered_world()

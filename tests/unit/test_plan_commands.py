@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mutualedge.app.planning.admitting import NewTask, admit_files
 from mutualedge.app.planning.coalitions import propose_text
 from mutualedge.app.planning.commands import (
     Settings,
@@ -19,12 +20,15 @@ from mutualedge.app.planning.comparing import (
     compare_files,
     compare_text,
     comparison_json,
+    prices_text,
     sweep_file,
     sweep_text,
 )
+from mutualedge.app.planning.frontier import pareto_file
 from mutualedge.app.planning.patience import waiting
 from mutualedge.app.planning.scenarios import Draw, generate_scenario, read_scenario
 from mutualedge.errors import UsageError
+from mutualedge.plan.strategies import Strategy
 
 SCENARIO = """
 [[enterprises]]
@@ -142,6 +146,63 @@ def test_what_cannot_be_is_told_with_what_would_make_it_fit(
     assert "1.2 times the processor of oven" in reason["sentence"]
     assert solve_file(path, "private", limit_s=20, gap=1e-6, out=None, as_json=False) == 3
     assert "cannot share the processor of oven" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("wcet_ms", "deadline_ms", "is_preemptive", "status"),
+    [
+        (3.0, 100.0, True, 0),
+        (3.0, 30.0, True, 0),
+        (3.0, 30.0, False, 3),
+        (10.0, 100.0, True, 3),
+    ],
+)
+def test_one_more_task_fits_beside_a_plan_or_not(
+    scenario: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    wcet_ms: float,
+    deadline_ms: float,
+    is_preemptive: bool,
+    status: int,
+) -> None:
+    """The oven is 96.7 % full of its own: 3 ms fit, and wait for 60 ms that none may interrupt."""
+    plan = solved(scenario, tmp_path, "private")
+    task = NewTask(wcet_ms=wcet_ms, period_ms=100.0, deadline_ms=deadline_ms)
+    told = admit_files(scenario, plan, "oven", task, is_preemptive=is_preemptive, as_json=False)
+    assert told == status
+    text = capsys.readouterr().out
+    assert "'oven' is 96.7% full" in text
+    assert ("a longer job that began before" in text) == (deadline_ms < 60)
+
+
+def test_an_unknown_node_takes_no_task(scenario: Path, tmp_path: Path) -> None:
+    """The sentence names those that there are."""
+    task = NewTask(wcet_ms=1.0, period_ms=100.0, deadline_ms=100.0)
+    plan = solved(scenario, tmp_path)
+    with pytest.raises(UsageError) as refused:
+        admit_files(scenario, plan, "mill", task, is_preemptive=True, as_json=True)
+    assert "oven, crane" in refused.value.sentence
+
+
+def test_less_energy_costs_more_money(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By rising energy money falls; each row but the last says what its saving costs."""
+    assert pareto_file(scenario, Strategy.MUTUAL, limit_s=60, as_json=True) == 0
+    plans = json.loads(capsys.readouterr().out)["plans"]
+    energies = [each["energy_kwh_month"] for each in plans]
+    costs = [each["usd_month"] for each in plans]
+    assert energies == sorted(energies)
+    assert costs == sorted(costs, reverse=True)
+    assert pareto_file(scenario, Strategy.MUTUAL, limit_s=60, as_json=False) == 0
+    assert "cheapest" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_comparison_says_at_which_prices(scenario: Path) -> None:
+    """Who rents or buys by it should know that the defaults are nobody's offer."""
+    text = prices_text(scenario)
+    assert "a kilowatt-hour 0.08 USD, a node 2,000 USD" in text
+    assert str(scenario) in text
 
 
 def test_the_first_interrupt_takes_the_best_so_far() -> None:

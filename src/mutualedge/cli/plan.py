@@ -196,6 +196,8 @@ def compare(
     )
     text = comparing.comparison_json(told) if as_json else comparing.compare_text(told)
     tell(text, is_data=as_json)
+    if not as_json:
+        tell(comparing.prices_text(scenario))
 
 
 @plan_app.command()
@@ -214,6 +216,44 @@ def sweep(
     told = comparing.sweep_file(scenario, first=first, last=last, step=step, limit_s=time)
     text = comparing.comparison_json(told) if as_json else comparing.sweep_text(told)
     tell(text, is_data=as_json)
+    if not as_json:
+        tell(comparing.prices_text(scenario))
+
+
+@plan_app.command()
+def pareto(
+    scenario: ScenarioFile,
+    *,
+    strategy: StrategyName = "mutual",
+    time: Patience = 60.0,
+    as_json: AsJson = False,
+) -> int:
+    """Trade energy against money: the plans between the most frugal and the cheapest."""
+    from mutualedge.app.planning.frontier import pareto_file
+    from mutualedge.plan.strategies import Strategy
+
+    return pareto_file(scenario, Strategy(strategy), limit_s=time, as_json=as_json)
+
+
+@plan_app.command()
+def admit(
+    scenario: ScenarioFile,
+    plan: PlanFile,
+    *,
+    node: Annotated[str, typer.Option(help="Name of the node that would run it.")],
+    wcet_ms: Annotated[float, typer.Option(help="Milliseconds a job takes at speed 1 at most.")],
+    period_ms: Annotated[float, typer.Option(help="Milliseconds between two jobs at least.")],
+    deadline_ms: Annotated[
+        float | None, typer.Option(help="Milliseconds from release to end; else the period.")
+    ] = None,
+    preemptive: Annotated[bool, typer.Option(help="Whether a job may be interrupted.")] = True,
+    as_json: AsJson = False,
+) -> int:
+    """Tell whether a node takes one more task beside a plan. Exit 0 it does, 3 it does not."""
+    from mutualedge.app.planning.admitting import NewTask, admit_files
+
+    task = NewTask(wcet_ms=wcet_ms, period_ms=period_ms, deadline_ms=deadline_ms or period_ms)
+    return admit_files(scenario, plan, node, task, is_preemptive=preemptive, as_json=as_json)
 
 
 @plan_app.command()

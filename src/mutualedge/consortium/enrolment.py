@@ -120,6 +120,10 @@ class Enrolment:
         self._begun_ns = 0
         self._writes: list[Write] = []
 
+    def begin(self, now_ns: int) -> None:
+        """Hear that the hub begins now: who waits has not asked it yet."""
+        self._begun_ns = now_ns
+
     def answer(
         self, request: DeskRequest, consortium: Consortium, now_ns: int
     ) -> EnrolmentReply | Accepted:
@@ -128,7 +132,6 @@ class Enrolment:
         Raises:
             MutualEdgeError: As the method for that question says.
         """
-        self._begun_ns = self._begun_ns or now_ns
         if isinstance(request, NewcomerRequest):
             return self._answer_newcomer(request, consortium, now_ns)
         return self._answer_member(request, consortium, now_ns)

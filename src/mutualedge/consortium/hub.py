@@ -158,6 +158,8 @@ class Hub:
         left. It stands still instead where the clock is behind it.
         """
         self._begun_ns = now_ns
+        if self._enrolment is not None:
+            self._enrolment.begin(now_ns)
         behind_ns = self.ledger.time_ns - now_ns
         if behind_ns > BLOCK_SKEW_NS_MAX:
             self._note("clock.behind", by_s=behind_ns // NS_PER_S, advice=CLOCK_ADVICE)

@@ -38,7 +38,7 @@ from mutualedge.ledger.invariants import (
     assert_zero_sum,
 )
 from mutualedge.ledger.lease_state import DUE_TABLE, LEASE_TABLE, Lease
-from mutualedge.ledger.leases import sweep
+from mutualedge.ledger.leases import older_unsigned, sweep
 from mutualedge.ledger.snapshot import Snapshot, snapshot_of
 from mutualedge.ledger.store import NOBODY, Store
 from mutualedge.ledger.trust import TRUST_TABLE, TrustVersions, verify_adoptable
@@ -337,6 +337,10 @@ class Ledger:
     def lease(self, lease_id: LeaseId) -> Lease | None:
         """Return what is known of a lease."""
         return read_row(self._store, LEASE_TABLE + lease_id, Lease)
+
+    def has_older_unsigned(self, one: EnterpriseId, other: EnterpriseId, now_ns: int) -> bool:
+        """Tell whether a lease between two, either way, is over and not resolved by now."""
+        return older_unsigned(self._store, one, other, now_ns) is not None
 
     def position(self, creditor: EnterpriseId, debtor: EnterpriseId) -> CreditLine:
         """Return how a debtor stands with a creditor."""

@@ -30,6 +30,7 @@ from mutualedge.model import (
     MS_PER_S,
     NS_PER_S,
     EnterpriseId,
+    Instant,
     LeaseId,
     format_instant,
     parse_instant,
@@ -150,13 +151,21 @@ def _refuse_bad_bounds(context: Context, terms: Commitment) -> None:
         raise RefusedByPolicy("ledger.lease.dispute-window", sentence)
 
 
-def _refuse_older_unsigned(context: Context, terms: Commitment) -> None:
-    now = format_instant(context.now_ns)
-    earliest = next(context.scan(unsigned_prefix(terms.requester, terms.provider)), None)
+def older_unsigned(
+    context: Context, one: EnterpriseId, other: EnterpriseId, now_ns: int
+) -> tuple[LeaseId, Instant] | None:
+    """Return a lease between two, either way, that is over and not resolved, and its end."""
+    earliest = next(context.scan(unsigned_prefix(one, other)), None)
     if earliest is None:
-        return
+        return None
     *_, ends, lease_id = earliest[0].split("/")
-    if ends <= now:
+    return (LeaseId(lease_id), Instant(ends)) if ends <= format_instant(now_ns) else None
+
+
+def _refuse_older_unsigned(context: Context, terms: Commitment) -> None:
+    older = older_unsigned(context, terms.requester, terms.provider, context.now_ns)
+    if older is not None:
+        lease_id, ends = older
         sentence = (
             f"Lease {lease_id} between '{terms.requester}' and '{terms.provider}' ended at {ends} "
             "and is unsigned; settle it before the next one."

@@ -20,9 +20,10 @@ from mutualedge.ledger import (
     LeaseStatus,
     Ledger,
     Outcome,
+    SetLimit,
     Settle,
 )
-from mutualedge.model import NS_PER_MS, NS_PER_S, Digest, InvocationId
+from mutualedge.model import NS_PER_MS, NS_PER_S, Digest, EnterpriseId, InvocationId, Microcredits
 from mutualedge.node.leases import HeldLease
 from mutualedge.node.station import OnReply, Station
 from mutualedge.protocol import (
@@ -190,9 +191,19 @@ class Books:
         return now_ns >= lease.expired_ns + window_ns
 
     def has_seen(self, instant_ns: int) -> bool:
-        """Tell whether every block of before this instant is here, whatever still comes."""
-        is_past = self.asked_ns > instant_ns + BLOCK_SKEW_NS_MAX
-        return is_past or self.ledger.time_ns >= instant_ns
+        """Tell whether every block of before this instant is here, whatever still comes.
+
+        Only a block says so: a hub that was away goes on with the time at which it stopped.
+        """
+        return self.ledger.time_ns >= instant_ns
+
+    def pass_time(self, debtor: EnterpriseId, occasion: str) -> None:
+        """Have the ledger make a block, so that it tells its time: a partner's limit as it is."""
+        lending = self._station.settings.lending
+        line = self.ledger.position(self._station.me.enterprise, debtor)
+        limit = line.limit_microcredits if lending is None else lending.credit_microcredits
+        action = SetLimit(debtor=debtor, limit_microcredits=Microcredits(limit))
+        self.submit(action, occasion=occasion)
 
     def outcome(self, command_id: InvocationId) -> Outcome | None:
         """Return what became of a command of ours, once our copy of the ledger shows it."""

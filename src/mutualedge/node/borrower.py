@@ -121,16 +121,12 @@ class Borrower:
         )
 
     def _is_settling(self, provider: EnterpriseId) -> bool:
-        """Tell whether the ledger would refuse another lease: one of ours is over and unsigned.
+        """Tell whether the ledger would refuse another lease: one of ours, either way, is unsigned.
 
         The provider would reserve its processor for nothing, and have no room for the next.
         """
-        over = (
-            self._books.lease(lease)
-            for lease in self.leases.values()
-            if lease.terms.provider == provider and lease.terms.ends_ns <= self._station.now_ns
-        )
-        return any(on_ledger is not None and not on_ledger.is_resolved for on_ledger in over)
+        me, now_ns = self._station.me.enterprise, self._station.now_ns
+        return self._books.ledger.has_older_unsigned(me, provider, now_ns)
 
     def _is_usable(self, lease: HeldLease) -> bool:
         on_ledger = self._books.lease(lease)

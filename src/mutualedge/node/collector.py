@@ -45,7 +45,8 @@ from mutualedge.signing import (
 )
 
 DOUBLINGS_MAX = 6
-"""A requester that will not sign is asked at most every 32 windows; calls stop at W anyway."""
+"""A requester that will not sign is asked at most every 32 windows; calls stop at W anyway. What a
+quiet ledger is asked its time for waits so long too, in graces."""
 
 ATTENTIONS_PER_GRACE = 4
 """How often, within the settlement grace, the requester is asked again."""
@@ -83,15 +84,19 @@ class Collector:
     def _at(self, at_ns: int, action: Callable[[], None]) -> None:
         self._station.after(max(0, at_ns - self._station.now_ns), action)
 
-    def _drop_unopened(self, lease: HeldLease, forget: Callable[[HeldLease], None]) -> None:
+    def _drop_unopened(
+        self, lease: HeldLease, forget: Callable[[HeldLease], None], tries: int = 0
+    ) -> None:
         """Let go of a lease its requester did not open, once the ledger cannot open it any more."""
         if lease.is_resolved or self._books.lease(lease) is not None:
             return
         if self._books.has_seen(lease.terms.opens_by_ns):
             forget(lease)
         else:
+            self._books.pass_time(lease.terms.requester, f"{lease.lease_id} {tries}")
             grace_ns = self._station.settings.settle_grace_ms * NS_PER_MS
-            self._station.after(grace_ns, partial(self._drop_unopened, lease, forget))
+            again = partial(self._drop_unopened, lease, forget, tries + 1)
+            self._station.after(grace_ns << min(tries, DOUBLINGS_MAX), again)
 
     def expect(self, lease: HeldLease) -> None:
         """See to it that what is recorded now is signed within half the window."""

@@ -56,6 +56,8 @@ class Offering:
         self._books = books
         self._leases = leases
         self._signed: dict[EnterpriseId, _Signed] = {}
+        for lease in leases.values():
+            self.has_signed(lease)
 
     def make_offer(self, ask_id: int, request: AskOffer) -> None:
         """Say what we would lend for this function."""
@@ -167,11 +169,16 @@ class Offering:
                 f"{line.available_microcredits} more be reserved with us."
             )
             raise RefusedByPolicy("market.proposal.credit", sentence)
+        me, now_ns = self._station.me.enterprise, self._station.now_ns
+        if self._books.ledger.has_older_unsigned(me, terms.requester, now_ns):
+            sentence = "A lease between us is over and not settled; settle it before the next one."
+            raise RefusedByPolicy("market.proposal.unsettled", sentence)
 
     def _verify_reliable(self, requester: EnterpriseId) -> None:
         """Hold one place at a time for a lease that is not open yet."""
         last = self._unopened(requester)
-        if last is not None and self._station.now_ns < last.until_ns:
+        is_held = last is not None and last.lease_id in self._leases
+        if last is not None and (is_held or self._station.now_ns < last.until_ns):
             sentence = "The last lease we signed for you was not opened; open it, or wait."
             raise RefusedByPolicy("market.proposal.unopened", sentence)
 

@@ -129,14 +129,17 @@ class Payer:
         """Return which results we asked for and still wait for.
 
         A result we can no longer open (we restarted) is paid on the runner's signed word alone,
-        also where we asked again under the same invocation, in the session of this life.
+        also where we asked again under the same invocation, in the session of this life. In which
+        session a reply was sealed its provider says; of a life that had them all it is not heard.
 
         Raises:
             PeerError: A record differs from the one inside its sealed reply, or nobody vouches.
         """
         missing, lease_id = [], lease.lease_id
         lost = {
-            late.seq for late in request.replies if not replies.can_open(lease_id, late.session)
+            late.seq
+            for late in request.replies
+            if account.is_restored and not replies.can_open(lease_id, late.session)
         }
         for raw, usage in walked:
             received = account.calls.get(usage.seq)

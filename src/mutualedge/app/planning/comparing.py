@@ -88,6 +88,21 @@ def compare_text(told: Comparison) -> str:
     return "\n".join((*_totals(told.totals), "", *_parts(told.totals)))
 
 
+def prices_text(path: Path) -> str:
+    """Return at which prices strategies were compared: which one pays depends on them.
+
+    Raises:
+        UsageError: The scenario cannot be read.
+    """
+    scenario = read_scenario(path)
+    nodes = {node.hardware_usd for owner in scenario.enterprises for node in owner.nodes}
+    rents = {each.rent_usd_month for each in scenario.clouds}
+    told = [f"a kilowatt-hour {scenario.tariff.usd_per_kwh:g} USD"]
+    told += [f"a node {each:,.0f} USD" for each in sorted(nodes)]
+    told += [f"a rented server {each:.2f} USD a month" for each in sorted(rents)]
+    return f"At the prices of {path}: {', '.join(told)}. Which strategy pays depends on them."
+
+
 def sweep_text(told: Comparison) -> str:
     """Return a row for each load and a column for each strategy, for a person."""
     strategies = [total.strategy for total in told.totals]

@@ -3,7 +3,7 @@
 The only module that imports ``highspy``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import highspy
@@ -56,6 +56,43 @@ class LineProgram:
         self._highs.run()
         values = np.array(self._highs.getSolution().col_value)
         return values[:-1], float(values[-1])
+
+
+class SharedProgram:
+    """Maximises a sum of concave functions below planes, which have some coordinates together.
+
+    Points hold the shared coordinates first, then each function's own in turn; all at least 0.
+    """
+
+    def __init__(self, shared: int, own: Sequence[int]) -> None:
+        """Begin without planes."""
+        starts = np.cumsum([shared, *own])
+        self._size = int(starts[-1])
+        self._highs = quiet_highs()
+        for _ in range(self._size):
+            self._highs.addVar(0.0, FAR)
+        together = np.arange(shared, dtype=np.int32)
+        self._columns = []
+        for number, (start, size) in enumerate(zip(starts, own, strict=False)):
+            height = self._size + number
+            self._highs.addVar(-FAR, FAR)
+            self._highs.changeColCost(height, -1.0)
+            mine = np.arange(start, start + size, dtype=np.int32)
+            self._columns.append(np.concatenate([together, mine, np.array([height], np.int32)]))
+
+    def cut(self, function: int, at: Floats, value: float, slope: Floats) -> None:
+        """Add the plane that touches one function; its shared coordinates first, then its own."""
+        columns = self._columns[function]
+        coefficients = np.append(-slope, 1.0)
+        self._highs.addRow(-FAR, value - float(slope @ at), len(columns), columns, coefficients)
+
+    def best_within(self, low: Floats, high: Floats) -> tuple[Floats, float]:
+        """Return the point that is best below all planes within a box, and the sum there."""
+        every = np.arange(self._size, dtype=np.int32)
+        self._highs.changeColsBounds(self._size, every, np.maximum(low, 0.0), high)
+        self._highs.run()
+        values = np.array(self._highs.getSolution().col_value)
+        return values[: self._size], float(values[self._size :].sum())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

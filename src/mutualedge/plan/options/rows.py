@@ -11,7 +11,7 @@ from mutualedge.plan.options.columns import NodeColumn
 from mutualedge.plan.options.demands import US_PER_MS, Floats
 from mutualedge.plan.options.loads import Window, parts, window_use
 from mutualedge.plan.options.table import Block, OptionTable
-from mutualedge.plan.scenario import MONTH_S
+from mutualedge.plan.scenario import MONTH_S, Tariff
 
 SHARE_MAX = 1 - 1e-12
 """Of a processor or a window; what is left covers the rounding of a sum in floating point."""
@@ -103,29 +103,45 @@ def _use(table: OptionTable, block: Block, is_dense: bool) -> Floats:
     return np.concatenate([use, *(_balance_use(table, block))])
 
 
+def lent_shares(table: OptionTable) -> Floats:
+    """Return what each option lends for each enterprise, negative where it borrows: in processors.
+
+    Shape (enterprises, tasks of all, columns).
+    """
+    return np.concatenate([_lent(table, block) for block in table.blocks], axis=1)
+
+
+def microcredits_processor_month(tariff: Tariff) -> float:
+    """Return what a processor earns that is lent all month: the unit of the rows of balance."""
+    return max(tariff.microcredits_per_ms, 1) * MONTH_S * 1e6 / US_PER_MS
+
+
 def _balance_limits(table: OptionTable) -> list[float]:
-    limit = table.scenario.tariff.imbalance_max_microcredits
-    if limit is None:
+    tariff = table.scenario.tariff
+    if tariff.imbalance_max_microcredits is None:
         return []
-    return [limit / _microcredits_processor_month(table)] * 2 * len(table.scenario.enterprises)
+    limit = tariff.imbalance_max_microcredits / microcredits_processor_month(tariff)
+    return [limit] * 2 * len(table.scenario.enterprises)
 
 
 def _balance_use(table: OptionTable, block: Block) -> Iterator[Floats]:
     """Yield, per enterprise, what each option lends for it, and the same with the sign turned."""
     if table.scenario.tariff.imbalance_max_microcredits is None:
         return
+    for lent in _lent(table, block):
+        yield lent[None]
+        yield -lent[None]
+
+
+def _lent(table: OptionTable, block: Block) -> Floats:
     home = table.scenario.enterprises.index(block.enterprise)
-    for enterprise in range(len(table.scenario.enterprises)):
-        lent = np.zeros((1, len(block.enterprise.tasks), len(block.cells)))
-        for index, cell in enumerate(block.cells):
-            if isinstance(cell.column, NodeColumn) and cell.column.owner != home:
-                sign = (cell.column.owner == enterprise) - (home == enterprise)
-                lent[0, :, index] = sign * cell.money.mileage_microcredits_month
-        lent /= _microcredits_processor_month(table)
-        yield lent
-        yield -lent
-
-
-def _microcredits_processor_month(table: OptionTable) -> float:
-    """Return what a processor earns that is lent all month: the unit of the rows of balance."""
-    return max(table.scenario.tariff.microcredits_per_ms, 1) * MONTH_S * 1e6 / US_PER_MS
+    lent = np.zeros(
+        (len(table.scenario.enterprises), len(block.enterprise.tasks), len(block.cells))
+    )
+    for index, cell in enumerate(block.cells):
+        if isinstance(cell.column, NodeColumn) and cell.column.owner != home:
+            earned = cell.money.mileage_microcredits_month
+            lent[cell.column.owner, :, index] = earned
+            lent[home, :, index] = -earned
+    lent /= microcredits_processor_month(table.scenario.tariff)
+    return lent

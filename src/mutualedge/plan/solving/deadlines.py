@@ -15,6 +15,9 @@ full, with deadlines before the ends of their periods, would have to be searched
 SHORTER_LOOKS_MAX = 500
 """Looks for a shorter window once one is known: any is enough, and short ones teach more."""
 
+LENGTHS_MAX = 256
+"""First deadlines that are looked at: each costs as many steps as there are tasks."""
+
 WORST_MAX = 3
 """Windows learnt at once of each processor besides the shortest: it saves rounds."""
 
@@ -34,6 +37,7 @@ def overloaded_windows(table: OptionTable, options: NDArray[np.intp]) -> Iterato
 def _worst_us(load: Load) -> Iterator[int]:
     """Yield the lengths, up to first deadlines, with the most demand for their time."""
     lengths_us = np.unique(load.deadline_us)
+    lengths_us = lengths_us[:: -(-len(lengths_us) // LENGTHS_MAX)]
     jobs = (lengths_us[:, None] - load.deadline_us) // load.period_us + 1
     demand_us = (np.maximum(jobs, 0) * load.execution_us).sum(axis=1)
     asked = demand_us / lengths_us

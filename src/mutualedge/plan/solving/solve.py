@@ -51,12 +51,21 @@ class _Known:
     table: OptionTable
     windows: list[Window] = field(default_factory=list)
     reserves: dict[int, float] = field(default_factory=dict)
+    posed: ChoiceProblem | None = None
 
     def problem(self) -> ChoiceProblem:
-        return pose_problem(self.table, self.windows, self.reserves)
+        if self.posed is None:
+            self.posed = pose_problem(self.table, self.windows, self.reserves)
+        return self.posed
 
     def learn(self, options: NDArray[np.intp]) -> bool:
         """Add what this choice breaks; tell whether it broke anything."""
+        broken = self._learn(options)
+        if broken:
+            self.posed = None
+        return broken
+
+    def _learn(self, options: NDArray[np.intp]) -> bool:
         reserves = reserves_needed(self.table, options)
         grown = {
             row: max(2 * self.reserves.get(row, 0.0), share) for row, share in reserves.items()
@@ -110,8 +119,18 @@ def solve(
 def _solve(
     scenario: Scenario, strategy: Strategy, watch: Watch, gap: float, chooser: Chooser
 ) -> Plan | NoPlan:
+    return solve_table(list_options(scenario), strategy, watch, gap, chooser)
+
+
+def solve_table(
+    table: OptionTable, strategy: Strategy, watch: Watch, gap: float, chooser: Chooser
+) -> Plan | NoPlan:
+    """Return the plan of options that are listed already; arguments as of `solve`.
+
+    Where the chooser answers another problem than it is asked, such as one with other costs, the
+    plan's bound is that problem's and its caller has to put another in its place.
+    """
     began_s = watch.left_s()
-    table = list_options(scenario)
     found, known = _choose(table, gap, watch, chooser)
     elapsed_s = began_s - watch.left_s()
     if isinstance(found, NoChoice):
@@ -135,7 +154,7 @@ def _choose(
 ) -> tuple[Choice | NoChoice, _Known]:
     """Return the cheapest choice that keeps every deadline, and what had to be known for it."""
     known = _Known(table)
-    gap = _gap_of_choices(table, gap)
+    gap = _gap_of_choices(known, gap)
     part = Part(watch, (1 - TIME_SHARE) * max(watch.left_s(), 0.0))
     best: Choice | None = None
     bound, aims = -np.inf, [*(each for each in FIRST_GAPS if each > gap), gap]
@@ -154,7 +173,7 @@ def _choose(
         if part.left_s() <= 0:
             break
     if best is None:
-        return _choose_densely(table, bound, gap, watch), known
+        return _choose_densely(table, bound, gap, watch, chooser), known
     return replace(best, bound_usd=min(bound, best.cost_usd)), known
 
 
@@ -162,19 +181,19 @@ def _cheaper(best: Choice | None, found: Choice) -> Choice:
     return found if best is None or found.cost_usd < best.cost_usd else best
 
 
-def _gap_of_choices(table: OptionTable, gap: float) -> float:
+def _gap_of_choices(known: _Known, gap: float) -> float:
     """Return a gap of the whole cost as one of the part that choices change."""
-    cheapest = np.min(pose_problem(table).cost, axis=1, initial=np.inf)
+    cheapest = np.min(known.problem().cost, axis=1, initial=np.inf)
     changed = float(cheapest[np.isfinite(cheapest)].sum())
-    fixed = fixed_costs(table.scenario).usd_month
+    fixed = fixed_costs(known.table.scenario).usd_month
     return gap * (1 + fixed / changed) if changed > 0 else gap
 
 
 def _choose_densely(
-    table: OptionTable, bound: float, gap: float, watch: Watch
+    table: OptionTable, bound: float, gap: float, watch: Watch, chooser: Chooser
 ) -> Choice | NoChoice:
     """Return a choice under a test that is stricter than needed, and needs no windows."""
-    found = choose(pose_problem(table, is_dense=True), gap=gap, watch=watch)
+    found = chooser(pose_problem(table, is_dense=True), gap=gap, watch=watch)
     if isinstance(found, NoChoice):
         return NoChoice(proven=False)
     cheapest = float(pose_problem(table).cost.min(axis=1).sum())
