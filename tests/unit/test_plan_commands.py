@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from mutualedge.app.planning.admitting import NewTask, admit_files
+from mutualedge.app.planning.admitting import WantedTask, admit_files
 from mutualedge.app.planning.coalitions import propose_text
 from mutualedge.app.planning.commands import (
     Settings,
@@ -28,7 +28,6 @@ from mutualedge.app.planning.frontier import pareto_file
 from mutualedge.app.planning.patience import waiting
 from mutualedge.app.planning.scenarios import Draw, generate_scenario, read_scenario
 from mutualedge.errors import UsageError
-from mutualedge.plan.strategies import Strategy
 
 SCENARIO = """
 [[enterprises]]
@@ -169,7 +168,7 @@ def test_one_more_task_fits_beside_a_plan_or_not(
 ) -> None:
     """The oven is 96.7 % full of its own: 3 ms fit, and wait for 60 ms that none may interrupt."""
     plan = solved(scenario, tmp_path, "private")
-    task = NewTask(wcet_ms=wcet_ms, period_ms=100.0, deadline_ms=deadline_ms)
+    task = WantedTask(wcet_ms=wcet_ms, period_ms=100.0, deadline_ms=deadline_ms)
     told = admit_files(scenario, plan, "oven", task, is_preemptive=is_preemptive, as_json=False)
     assert told == status
     text = capsys.readouterr().out
@@ -179,7 +178,7 @@ def test_one_more_task_fits_beside_a_plan_or_not(
 
 def test_an_unknown_node_takes_no_task(scenario: Path, tmp_path: Path) -> None:
     """The sentence names those that there are."""
-    task = NewTask(wcet_ms=1.0, period_ms=100.0, deadline_ms=100.0)
+    task = WantedTask(wcet_ms=1.0, period_ms=100.0, deadline_ms=100.0)
     plan = solved(scenario, tmp_path)
     with pytest.raises(UsageError) as refused:
         admit_files(scenario, plan, "mill", task, is_preemptive=True, as_json=True)
@@ -188,13 +187,13 @@ def test_an_unknown_node_takes_no_task(scenario: Path, tmp_path: Path) -> None:
 
 def test_less_energy_costs_more_money(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By rising energy money falls; each row but the last says what its saving costs."""
-    assert pareto_file(scenario, Strategy.MUTUAL, limit_s=60, as_json=True) == 0
+    assert pareto_file(scenario, "mutual", limit_s=60, as_json=True) == 0
     plans = json.loads(capsys.readouterr().out)["plans"]
     energies = [each["energy_kwh_month"] for each in plans]
     costs = [each["usd_month"] for each in plans]
     assert energies == sorted(energies)
     assert costs == sorted(costs, reverse=True)
-    assert pareto_file(scenario, Strategy.MUTUAL, limit_s=60, as_json=False) == 0
+    assert pareto_file(scenario, "mutual", limit_s=60, as_json=False) == 0
     assert "cheapest" in capsys.readouterr().out.splitlines()[-1]
 
 

@@ -230,9 +230,8 @@ def pareto(
 ) -> int:
     """Trade energy against money: the plans between the most frugal and the cheapest."""
     from mutualedge.app.planning.frontier import pareto_file
-    from mutualedge.plan.strategies import Strategy
 
-    return pareto_file(scenario, Strategy(strategy), limit_s=time, as_json=as_json)
+    return pareto_file(scenario, strategy, limit_s=time, as_json=as_json)
 
 
 @plan_app.command()
@@ -250,9 +249,9 @@ def admit(
     as_json: AsJson = False,
 ) -> int:
     """Tell whether a node takes one more task beside a plan. Exit 0 it does, 3 it does not."""
-    from mutualedge.app.planning.admitting import NewTask, admit_files
+    from mutualedge.app.planning.admitting import WantedTask, admit_files
 
-    task = NewTask(wcet_ms=wcet_ms, period_ms=period_ms, deadline_ms=deadline_ms or period_ms)
+    task = WantedTask(wcet_ms=wcet_ms, period_ms=period_ms, deadline_ms=deadline_ms or period_ms)
     return admit_files(scenario, plan, node, task, is_preemptive=preemptive, as_json=as_json)
 
 

@@ -25,7 +25,7 @@ EXIT_NOT_ADMITTED = 3
 US_PER_MS = 1_000
 
 
-class NewTask(msgspec.Struct, frozen=True, kw_only=True):
+class WantedTask(msgspec.Struct, frozen=True, kw_only=True):
     """A task that nobody runs yet.
 
     Attributes:
@@ -59,7 +59,7 @@ class LevelVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def admit_files(
-    path: Path, plan_path: Path, node: str, task: NewTask, *, is_preemptive: bool, as_json: bool
+    path: Path, plan_path: Path, node: str, task: WantedTask, *, is_preemptive: bool, as_json: bool
 ) -> int:
     """Tell at which levels a node takes one more task: 0 if at any, 3 if at none.
 
@@ -100,7 +100,7 @@ def _held(jobs: tuple[NodeJobs, ...], node: str) -> TaskSet:
     return found or TaskSet.from_columns(execution_us=empty, period_us=empty)
 
 
-def _verdict(node: Node, level: int, held: TaskSet, task: NewTask) -> LevelVerdict:
+def _verdict(node: Node, level: int, held: TaskSet, task: WantedTask) -> LevelVerdict:
     scales = (node.speed, node.levels[level].scale, node.memories[0].scale)
     taken_us = execution_us(task.wcet_ms, *scales)
     tasks = TaskSet.from_columns(

@@ -14,7 +14,7 @@ from mutualedge.plan.strategies import Strategy
 EXIT_IMPOSSIBLE = 3
 
 
-def pareto_file(path: Path, strategy: Strategy, *, limit_s: float, as_json: bool) -> int:
+def pareto_file(path: Path, strategy: str, *, limit_s: float, as_json: bool) -> int:
     """Tell the plans between the cheapest and the most frugal: 0, or 3 if there is no plan.
 
     Raises:
@@ -22,7 +22,7 @@ def pareto_file(path: Path, strategy: Strategy, *, limit_s: float, as_json: bool
     """
     scenario = read_scenario(path)
     with waiting(limit_s) as patience:
-        found = compromises(scenario, strategy, watch=patience)
+        found = compromises(scenario, Strategy(strategy), watch=patience)
     if as_json:
         tell(msgspec.json.encode({"plans": found}).decode(), is_data=True)
     else:
