@@ -3,6 +3,6 @@
 It shares no code with the solvers, only what a scenario and a plan are.
 """
 
-from mutualedge.plan.checking.verdict import check
+from mutualedge.plan.checking.verdict import check, check_period
 
-__all__ = ["check"]
+__all__ = ["check", "check_period"]

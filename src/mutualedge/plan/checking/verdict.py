@@ -2,7 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import msgspec
 
 from mutualedge.plan.checking.burdens import (
     Burden,
@@ -28,12 +30,42 @@ def check(scenario: Scenario, plan: Plan) -> tuple[Reason, ...]:
     return tuple(_Check(scenario, plan).violations())
 
 
+def check_period(slots: Sequence[Scenario], plans: Sequence[Plan]) -> tuple[Reason, ...]:
+    """Return what is wrong with plans for slots of equal length that share one settlement.
+
+    Args:
+        slots: The same enterprises under other loads; their limit of imbalance is on the mean.
+        plans: Of each.
+    """
+    checks = [
+        _Check(_unlimited(scenario), plan) for scenario, plan in zip(slots, plans, strict=True)
+    ]
+    wrong = [reason for each in checks for reason in each.violations()]
+    limit = slots[0].tariff.imbalance_max_microcredits
+    for name in (each.name for each in slots[0].enterprises):
+        earned = math.fsum(each.mileage[name] for each in checks) / len(checks)
+        if limit is not None and abs(earned) > limit:
+            sentence = f"{name} is {earned:.9g} microcredits out of balance; {limit} are allowed."
+            wrong.append(Reason(code="plan.check.balance", sentence=sentence))
+    return tuple(wrong)
+
+
+def _unlimited(scenario: Scenario) -> Scenario:
+    tariff = msgspec.structs.replace(scenario.tariff, imbalance_max_microcredits=None)
+    return msgspec.structs.replace(scenario, tariff=tariff)
+
+
 class _Check:
     def __init__(self, scenario: Scenario, plan: Plan) -> None:
         self._scenario = scenario = restrict(scenario, plan.strategy)
         self._plan = plan
         self._burdens = {node.name: Burden() for _, node in scenario.nodes}
         self._ledger = Ledger(scenario)
+
+    @property
+    def mileage(self) -> dict[str, float]:
+        """What each enterprise earns, once the violations were yielded."""
+        return self._ledger.mileage
 
     def violations(self) -> Iterator[Reason]:
         """Yield what does not hold."""

@@ -6,6 +6,7 @@ import msgspec
 
 from mutualedge.plan.choice import Part, Watch
 from mutualedge.plan.comparing.slots import COPIES_MAX, Slot, at_load, with_copies
+from mutualedge.plan.period import PeriodPlan, solve_period
 from mutualedge.plan.plans import Costs, NoPlan, Plan
 from mutualedge.plan.scenario import Scenario
 from mutualedge.plan.solving import solve, split_costs
@@ -97,7 +98,7 @@ def compare(
     for strategy in strategies:
         copies = _copies(scenario, slots, watch) if strategy is Strategy.PRIVATE else 1
         owned = with_copies(scenario, copies)
-        rows = [_planned(owned, slot, strategy, watch) for slot in slots]
+        rows = _planned(owned, slots, strategy, watch)
         totals.append(_total(strategy, copies, rows))
         planned += rows
     return Comparison(totals=tuple(totals), slots=tuple(planned))
@@ -118,9 +119,29 @@ def _is_enough(scenario: Scenario, slot: Slot, copies: int, watch: Watch) -> boo
     return isinstance(solve(owned, Strategy.PRIVATE, watch=brief, gap=1.0), Plan)
 
 
-def _planned(scenario: Scenario, slot: Slot, strategy: Strategy, watch: Watch) -> Planned:
-    at = at_load(scenario, slot)
-    answer = solve(at, strategy, watch=Part.at_most(watch, PLAN_S_MAX), gap=GAP)
+def _planned(
+    scenario: Scenario, slots: Sequence[Slot], strategy: Strategy, watch: Watch
+) -> list[Planned]:
+    """Return a plan for every slot; a limit of imbalance holds over all of them together."""
+    at = [at_load(scenario, slot) for slot in slots]
+    answers = _answers(at, strategy, watch)
+    return [
+        _row(slot, strategy, each, answer)
+        for slot, each, answer in zip(slots, at, answers, strict=True)
+    ]
+
+
+def _answers(at: Sequence[Scenario], strategy: Strategy, watch: Watch) -> Sequence[Plan | NoPlan]:
+    limits = [each.tariff.imbalance_max_microcredits for each in at]
+    if not strategy.lends or None in limits or not at:
+        return [
+            solve(each, strategy, watch=Part.at_most(watch, PLAN_S_MAX), gap=GAP) for each in at
+        ]
+    found = solve_period(at, watch=Part.at_most(watch, PLAN_S_MAX * len(at)))
+    return found.plans if isinstance(found, PeriodPlan) else [found] * len(at)
+
+
+def _row(slot: Slot, strategy: Strategy, at: Scenario, answer: Plan | NoPlan) -> Planned:
     loads = {name: float(load) for name, load in slot.loads.items()}
     if isinstance(answer, NoPlan):
         return Planned(
