@@ -15,8 +15,7 @@ from mutualedge.app.auditing import export_bundle, merge_bundles, verify_file
 from mutualedge.app.files import PROCESS_FILE
 from mutualedge.app.founding import HUB, Founding, Place, found_consortium
 from mutualedge.app.membership.joining import JOINING_FILE
-from mutualedge.app.membership.leaving import SETTINGS_KEPT
-from mutualedge.app.options import SETTINGS_FILE
+from mutualedge.app.options import SETTINGS_FILE, SETTINGS_KEPT
 from mutualedge.identity import verify_trust
 from mutualedge.ledger import Ledger
 from mutualedge.model import EnterpriseId

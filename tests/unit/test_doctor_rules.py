@@ -5,6 +5,7 @@ from mutualedge.app.doctor import rules
 from mutualedge.app.doctor.facts import (
     Clock,
     Disk,
+    Leaving,
     Library,
     OpenPath,
     Port,
@@ -217,6 +218,15 @@ def test_a_process_that_is_not_started_again_is_a_problem() -> None:
     )
     assert rules.judge_process(fact).result == "problem"
     assert "port taken" in rules.judge_process(fact).meaning
+
+
+def test_who_began_to_leave_and_stayed_is_told_so() -> None:
+    """Its node looks healthy, and neither lends nor borrows."""
+    begun = Leaving(of="candy", own="/v/candy", is_begun=True)
+    finding = rules.judge_leaving(begun)
+    assert finding.result == "warning"
+    assert "mutualedge leave /v/candy" in finding.advice
+    assert rules.judge_leaving(msgspec.structs.replace(begun, is_begun=False)).result == "ok"
 
 
 def test_what_a_process_wants_looked_at_is_a_warning() -> None:

@@ -21,6 +21,9 @@ from mutualedge.model import (
 )
 
 SETTINGS_FILE = "settings.toml"
+SETTINGS_KEPT = f"{SETTINGS_FILE}.before-leaving"
+"""What its owner wrote, of a node that was told to leave; it may stay after all."""
+
 SETTINGS_MODE = 0o644
 
 _HEADING = """\

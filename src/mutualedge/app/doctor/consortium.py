@@ -13,6 +13,7 @@ from mutualedge.adapters.nats import (
 )
 from mutualedge.adapters.sqlite import SqliteStore, store_problem
 from mutualedge.app.doctor.facts import (
+    Leaving,
     OpenPath,
     Port,
     ProcessFact,
@@ -33,7 +34,13 @@ from mutualedge.app.hub_process import doors
 from mutualedge.app.measurement import runner_measurement
 from mutualedge.app.operation.queries import ProcessState, ProcessView, kind_of
 from mutualedge.app.operation.status_text import concerns
-from mutualedge.app.options import HubNetwork, HubOptions, NodeNetwork, NodeOptions
+from mutualedge.app.options import (
+    SETTINGS_KEPT,
+    HubNetwork,
+    HubOptions,
+    NodeNetwork,
+    NodeOptions,
+)
 from mutualedge.app.settings import read_options
 from mutualedge.consortium.enrolment import ACTIVATION_BUCKET
 from mutualedge.consortium.rows import BLOCK_BUCKET, LEDGER_BUCKET
@@ -175,6 +182,13 @@ def trust_of(name: str, own: Path, founding: Envelope) -> Trust:
     except MutualEdgeError as error:
         return _trust(name, 0, error.sentence, ())
     return _trust(name, told.version, "", told.runner_measurements)
+
+
+def leaving_of(name: str, own: Path, told: NodeFile) -> Leaving:
+    """Return whether a node's owner began to leave; who has left is none of it."""
+    is_kept = (own / SETTINGS_KEPT).exists()
+    is_begun = is_kept and _current(own, verify_trust(told.trust)).has(told.enterprise)
+    return Leaving(of=name, own=str(own), is_begun=is_begun)
 
 
 def _current(own: Path, founding: Consortium) -> Consortium:

@@ -101,6 +101,18 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     problem: str
 
 
+class Leaving(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a member was told to leave and has not left.
+
+    Attributes:
+        own: Its folder.
+    """
+
+    of: str
+    own: str
+    is_begun: bool
+
+
 class ProcessFact(msgspec.Struct, frozen=True, kw_only=True):
     """How a process is, and what it wants its operator to look at."""
 

@@ -17,6 +17,7 @@ from mutualedge.app.doctor.rules import (
     judge_disk,
     judge_expiry,
     judge_keys_beside,
+    judge_leaving,
     judge_libraries,
     judge_namespaces,
     judge_nats_server,
@@ -123,6 +124,10 @@ def _examine_process(own: Path, process: ProcessView) -> Iterator[Finding]:
     yield from map(judge_port, consortium.ports_of(options, process))
     if isinstance(told, NodeFile) and isinstance(options, NodeOptions):
         yield judge_reach(consortium.reach_of(name, told, options.network))
+        yield from _tried(
+            f"membership of {name}",
+            lambda: judge_leaving(consortium.leaving_of(name, own, told)),
+        )
 
 
 def _tried(check: str, look: Callable[[], Finding]) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ import msgspec
 from mutualedge.app.doctor.facts import (
     Clock,
     Disk,
+    Leaving,
     Library,
     OpenPath,
     Port,
@@ -20,6 +21,7 @@ from mutualedge.app.doctor.facts import (
 )
 from mutualedge.app.expiries import Expiry
 from mutualedge.app.operation.queries import ProcessState
+from mutualedge.app.options import SETTINGS_FILE, SETTINGS_KEPT
 from mutualedge.app.status import DAYS_LOW
 from mutualedge.ledger import BLOCK_SKEW_NS_MAX
 from mutualedge.model import NS_PER_S
@@ -268,6 +270,19 @@ def judge_reach(reach: Reach) -> Finding:
             check, meaning, "Start the hub, or look at address, firewall, certificates."
         )
     return _ok(check, f"{reach.address} answers and shows a certificate of the consortium.")
+
+
+def judge_leaving(leaving: Leaving) -> Finding:
+    """Who began to leave neither lends nor borrows, and may have forgotten it."""
+    check = f"membership of {leaving.of}"
+    if leaving.is_begun:
+        meaning = "It was told to leave and has not left: it neither lends nor borrows."
+        advice = (
+            f"Go on: mutualedge leave {leaving.own}. To stay, put {SETTINGS_KEPT} back as "
+            f"{SETTINGS_FILE} and start it again."
+        )
+        return _warning(check, meaning, advice)
+    return _ok(check, "It is not leaving.")
 
 
 def judge_process(process: ProcessFact) -> Finding:

@@ -22,7 +22,7 @@ from mutualedge.app.membership.site import (
     verify_done,
 )
 from mutualedge.app.node_process import run_node
-from mutualedge.app.options import SETTINGS_FILE, write_settings
+from mutualedge.app.options import SETTINGS_FILE, SETTINGS_KEPT, write_settings
 from mutualedge.app.processes import EVENTS_FILE, cause_of
 from mutualedge.consortium.rows import LEDGER_BUCKET, block_write, kept_digest, state_writes
 from mutualedge.errors import RefusedByPeer, ResourceMissing, Unreachable, UsageError
@@ -45,7 +45,6 @@ from mutualedge.signing import Envelope, parse_canonical, sign_record
 
 SAY_EVERY_S = 30.0
 
-SETTINGS_KEPT = f"{SETTINGS_FILE}.before-leaving"
 NO_MEMBER = "identity.member.unknown"
 """With what the hub refuses who has left."""
 
