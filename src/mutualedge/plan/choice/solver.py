@@ -1,7 +1,7 @@
 """The cheapest choice that holds: prices, greedy, swaps, and a proof of what they leave open.
 
-Prices give the bound. An option whose price-corrected cost_usd lies further above its group's best
-than the gap between bound and best choice cannot improve anything (reduced-cost_usd fixing); what
+Prices give the bound. An option whose price-corrected cost lies further above its group's best
+than the gap between bound and best choice cannot improve anything (reduced-cost fixing); what
 remains is small as a rule, and an integer program decides it.
 """
 

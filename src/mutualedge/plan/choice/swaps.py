@@ -28,7 +28,7 @@ def swap(
         problem: What to choose from.
         options: A choice that holds.
         prices: What a unit of each row is worth; the moves that lose least by them are paired.
-        is_enough: Tells whether a choice of this cost_usd is good enough, or the time over.
+        is_enough: Tells whether a choice of this cost is good enough, or the time over.
     """
     cost_usd = problem.cost_of(options)
     for _ in range(SWAP_ROUNDS_MAX):
